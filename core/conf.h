@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * Options: one table row per option is its flag, environment name, default, help and check.
+ * Order of precedence: flag, environment, default. Both "--name value" and "--name=value";
+ * a bool may stand alone. Unknown flags, positional arguments and wrong values are errors of one
+ * line.
+ */
+#include "core/err.h"
+
+enum conf_kind {
+	CONF_STR,
+	CONF_INT,
+	CONF_BOOL,
+	CONF_DURATION_MS,
+	CONF_LIST /* csv, kept as text */
+};
+
+struct conf_option {
+	const char *name;	  /* "node-name" */
+	const char *alias;	  /* second flag name or NULL */
+	const char *env[3];	  /* "NODE_NAME"; ends with NULL */
+	const char *otherwise;	  /* default as text, NULL = unset */
+	const char *arg, *help;	  /* "NAME", one sentence */
+	const char *const *words; /* allowed values of a CONF_STR, ends with NULL; NULL = any */
+	int64_t min, max;	  /* CONF_INT; both 0 = any */
+	size_t offset;		  /* of the field in the options struct: char * / int64_t / bool */
+	enum conf_kind kind;
+	bool required;
+};
+
+/*
+ * Fills `options` (zeroed by the caller; strings are allocated, conf_done() frees them).
+ * 0, -EINVAL with one line. `env` is injected: returns the value or NULL.
+ */
+int conf_parse(const struct conf_option *table, size_t n, int argc, char **argv,
+	       const char *(*env)(const char *name), void *options, struct err *e) NODISCARD;
+void conf_done(const struct conf_option *table, size_t n, void *options);
+struct buf;
+void conf_help(const struct conf_option *table, size_t n,
+	       struct buf *out); /* aligned, wrapped at 100 */

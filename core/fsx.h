@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * Files: whole reads with a limit, atomic replacement, folders. All synchronous and for local,
+ * small files; what syncs to a disk belongs to the disk worker.
+ */
+#include "core/buf.h"
+#include "core/err.h"
+
+/* Appends the whole file. -EFBIG above `max`, -ENOENT, ... */
+int fsx_read(const char *path, size_t max, struct buf *out) NODISCARD;
+int fsx_read_at(int dirfd, const char *path, size_t max, struct buf *out) NODISCARD;
+/* Temporary name in the same folder, write, [fdatasync,] rename[, fsync folder]. Never torn. */
+enum { FSX_SYNC = 1 };
+int fsx_replace(const char *path, struct sv content, unsigned mode, unsigned flags) NODISCARD;
+int fsx_write_all(int fd, struct sv content) NODISCARD;	   /* EINTR and short writes handled */
+int fsx_mkdirs(const char *path, unsigned mode) NODISCARD; /* all parents; present is fine */
+int fsx_sync_dir(const char *path) NODISCARD;
+int fsx_remove(const char *path) NODISCARD; /* absent is fine */
+/* Copies a file by atomic replacement (a program into the plugin folder). */
+int fsx_copy(const char *from, const char *to, unsigned mode) NODISCARD;
+bool fsx_exists(const char *path);
+/* Link target as a NUL-terminated string; -ENAMETOOLONG. */
+int fsx_readlink(const char *path, char *out, size_t size) NODISCARD;
+/* Calls fn for each entry but "." and "..", in byte order; a non-zero answer ends and is returned.
+ */
+int fsx_list(const char *path, int (*fn)(void *arg, const char *name), void *arg) NODISCARD;
+/* Trimmed first line of a small file such as sysfs attributes (max 4096). */
+int fsx_line(const char *path, char *out, size_t size) NODISCARD;

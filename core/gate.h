@@ -1,0 +1,17 @@
+#pragma once
+/* Feature gates in Kubernetes' form, "A=true,B=false,": a static table says what exists. */
+#include "core/err.h"
+
+enum gate_stage { GATE_ALPHA, GATE_BETA, GATE_GA };
+struct gate {
+	const char *name;
+	enum gate_stage stage;
+	bool on; /* default */
+	bool
+	    absent; /* known by name but not built yet: naming it false is fine, true is an error */
+};
+
+/* Sets state[i] for table[i]. AllAlpha and AllBeta are understood. -EINVAL names the culprit and
+ * what exists. */
+int gate_parse(const struct gate *table, size_t n, const char *text, bool *state,
+	       struct err *e) NODISCARD;

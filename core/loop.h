@@ -1,0 +1,90 @@
+#pragma once
+/*
+ * The event loop: one thread, one owner for everything.
+ *
+ * One turn: wait (libevent) -> I/O and timer callbacks -> LOOP_TICK tasks until none is left ->
+ * LOOP_COMMIT tasks (the journal hands over its batch) -> LOOP_FLUSH tasks (each socket writes
+ * once) -> deferred frees. A task that posts an earlier phase starts that phase again in the same
+ * turn; what is posted is always run before the loop sleeps.
+ *
+ * Clock and dice belong to the loop. A virtual loop never sleeps: when no descriptor is ready it
+ * jumps to the next timer, so a whole node runs hours in seconds, repeatably by seed.
+ */
+#include "core/list.h"
+
+struct loop;
+struct event_base;
+typedef void (*loop_fn)(void *arg);
+
+struct loop *loop_new(void);
+/* Starts at wall clock `wall_ms` (Unix milliseconds), monotonic 0; dice from `seed`. */
+struct loop *loop_new_virtual(uint64_t wall_ms, uint64_t seed);
+void loop_free(struct loop **l);
+struct event_base *loop_base(struct loop *l); /* for evhttp and evdns only */
+
+void loop_run(struct loop *l);			     /* turns until loop_stop() */
+bool loop_turn(struct loop *l, int64_t max_wait_ms); /* one turn; -1 = no limit. false: stopped,
+							or a virtual loop with nothing left to do */
+void loop_stop(struct loop *l);
+
+uint64_t loop_now_ms(const struct loop *l);	 /* monotonic, fixed during a turn */
+uint64_t loop_now_us(const struct loop *l);	 /* monotonic, read anew: for measuring phases */
+uint64_t loop_wall_ms(const struct loop *l);	 /* Unix milliseconds */
+void loop_skew_wall(struct loop *l, int64_t ms); /* virtual loop: the wall clock jumps */
+uint64_t loop_random(struct loop *l);		 /* not for keys */
+uint64_t loop_jitter(struct loop *l, uint64_t ms, unsigned percent); /* ms +- percent */
+
+/* Timer, embedded in its owner. One shot. Callbacks may set, stop and defer frees freely. */
+struct loop_timer {
+	struct loop *loop;
+	loop_fn fn;
+	void *arg;
+	uint64_t due_ms;
+	size_t slot; /* heap position + 1; 0 = not armed */
+};
+void loop_timer_init(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg);
+void loop_timer_set(struct loop_timer *t, uint64_t delay_ms); /* re-arms if armed */
+void loop_timer_stop(struct loop_timer *t);		      /* safe on zeroed or stopped */
+bool loop_timer_armed(const struct loop_timer *t);
+
+/* Readiness of a descriptor, level-triggered, embedded in its owner. Does not own the fd. */
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+struct loop_io {
+	struct loop *loop;
+	void (*fn)(void *arg, unsigned ready); /* LOOP_READ | LOOP_WRITE */
+	void *arg;
+	void *event;
+	int fd;
+	unsigned want;
+};
+void loop_io_init(struct loop_io *io, struct loop *l, int fd, void (*fn)(void *arg, unsigned ready),
+		  void *arg);
+void loop_io_want(struct loop_io *io, unsigned want); /* 0 = none; cheap if unchanged */
+void loop_io_done(struct loop_io *io);		      /* before close(); safe on zeroed */
+
+/* Work for later in this turn, embedded in its owner; posting twice runs once. */
+enum loop_phase { LOOP_TICK, LOOP_COMMIT, LOOP_FLUSH, LOOP_PHASES };
+struct loop_task {
+	struct list node;
+	struct loop *loop;
+	loop_fn fn;
+	void *arg;
+	enum loop_phase phase;
+};
+void loop_task_init(struct loop_task *t, struct loop *l, enum loop_phase phase, loop_fn fn,
+		    void *arg);
+void loop_task_post(struct loop_task *t);
+void loop_task_stop(struct loop_task *t); /* safe on zeroed */
+
+/* Runs fn(obj) at the end of the turn: nothing is freed under its own callback. */
+void loop_defer_free(struct loop *l, void *obj, void (*fn)(void *obj));
+
+/* Unix signal: fn runs on the loop. Owned by the loop, one per signal number. */
+void loop_on_signal(struct loop *l, int signo, loop_fn fn, void *arg);
+
+/* Turn statistics, for the watchdog and metrics. */
+struct loop_stats {
+	uint64_t turns, slow_turns; /* slow: busy > 5 ms */
+	uint64_t max_us;	    /* longest busy time of a turn */
+};
+const struct loop_stats *loop_stats(const struct loop *l);

@@ -1,0 +1,31 @@
+#pragma once
+/*
+ * Allocation that never returns NULL: out of memory aborts, and restart from the ledger is the
+ * recovery, which is tested. In exchange every size that a peer controls has a named limit.
+ */
+#include <stdarg.h>
+
+#include "core/base.h"
+
+void *mem_alloc(size_t size);		 /* uninitialised; size 0 gives a unique pointer */
+void *mem_zalloc(size_t size);		 /* zeroed */
+void *mem_calloc(size_t n, size_t size); /* zeroed; overflow aborts */
+void *mem_realloc(void *p, size_t n, size_t size); /* n * size bytes; overflow aborts */
+void *mem_dup(const void *p, size_t size);
+char *mem_strdup(const char *s); /* NULL gives NULL */
+char *mem_strndup(const char *s, size_t n);
+char *mem_printf(const char *fmt, ...) PRINTF(1, 2);
+char *mem_vprintf(const char *fmt, va_list ap) PRINTF(1, 0);
+void mem_free(void *p);
+
+/* Makes libevent and jansson allocate through mem_*; call first in main(). */
+void mem_install(void);
+
+#define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
+
+/* Scope-bound release: `char *s _mem_free_ = mem_strdup("x");` */
+static inline void mem_freep(void *p)
+{
+	mem_free(*(void **)p);
+}
+#define _mem_free_ __attribute__((cleanup(mem_freep)))

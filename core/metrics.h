@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * Prometheus metrics: a registry of families, each a row with name, help, kind, label names and,
+ * for histograms, bucket bounds. Series are made on first use; their number per family is capped
+ * (a label value never comes unbounded from a peer). Rendered on scrape, nothing runs otherwise.
+ */
+#include "core/buf.h"
+
+enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
+enum { METRICS_LABELS_MAX = 6, METRICS_SERIES_MAX = 512 };
+
+struct metrics;
+struct metrics_family;
+
+struct metrics_desc {
+	const char *name, *help;
+	enum metrics_kind kind;
+	const char *labels[METRICS_LABELS_MAX + 1]; /* ends with NULL */
+	const double *bounds;			    /* ascending, without +Inf */
+	size_t bounds_n;
+};
+
+struct metrics *metrics_new(void);
+void metrics_free(struct metrics **m);
+/* The description must outlive the registry (static const). Same name twice aborts. */
+struct metrics_family *metrics_add(struct metrics *m, const struct metrics_desc *d);
+/* Label values in the order of the description; missing ones are "". */
+void metrics_inc(struct metrics_family *f, double by, const char *const *labels);
+void metrics_set(struct metrics_family *f, double value, const char *const *labels);
+void metrics_observe(struct metrics_family *f, double value, const char *const *labels);
+void metrics_drop(struct metrics_family *f, const char *const *labels); /* forgets one series */
+/* Called before each rendering: a source sets gauges that would be costly to keep current. */
+void metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg);
+/* Text format 0.0.4, families in order of registration, series sorted. */
+void metrics_render(struct metrics *m, struct buf *out);
+double metrics_value(struct metrics_family *f,
+		     const char *const *labels); /* for status and tests */
+
+#define METRICS_L(...)	  ((const char *const[]){ __VA_ARGS__, NULL })
+#define METRICS_NO_LABELS ((const char *const[]){ NULL })

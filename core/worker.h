@@ -1,0 +1,71 @@
+#pragma once
+/*
+ * The child protocol, both ends. Frames {u32 length, u32 id, u16 method, u16 status, u32
+ * deadline_ms} little endian, then bytes. The client keeps requests with deadlines; a worker that
+ * misses one is killed and restarted with backoff, its other requests fail with -EIO (or are asked
+ * again by their owners). A worker that SIGKILL does not end within 5 s is abandoned; more than
+ * WORKER_ABANDONED_MAX of those and no new one is started (-EBUSY).
+ */
+#include "core/err.h"
+#include "core/loop.h"
+#include "core/sv.h"
+
+enum { WORKER_FRAME_MAX = 32 << 20, WORKER_ABANDONED_MAX = 4 };
+
+/* How a worker comes to life; injected, so that tests and sim serve it in-process. */
+struct worker_host {
+	/*
+	 * Starts a worker for `role`. *fd: connected stream socket, non-blocking, ours.
+	 * on_exit(arg) is called once when it ended. *handle is passed to kill and release.
+	 */
+	int (*start)(void *ctx, struct loop *l, const char *role, void (*on_exit)(void *arg),
+		     void *arg, int *fd, void **handle);
+	void (*kill)(void *ctx, void *handle);	  /* SIGKILL */
+	void (*release)(void *ctx, void *handle); /* after on_exit, or to abandon it */
+	int64_t (*pid)(void *ctx, void *handle);
+	void *ctx;
+};
+/* The real one: runs `program --role ROLE --build ID` with the given extra arguments. */
+struct worker_exec;
+struct worker_exec *worker_exec_new(const char *program, const char *const *args);
+void worker_exec_free(struct worker_exec **x);
+struct worker_host worker_exec_host(struct worker_exec *x);
+
+/* ---- client end, in tundra ---- */
+struct worker;
+enum worker_state { WORKER_DOWN, WORKER_STARTING, WORKER_UP, WORKER_KILLED };
+struct worker_stats {
+	enum worker_state state;
+	uint64_t starts, timeouts, crashes, requests, abandoned;
+	int64_t pid;
+};
+/* status: 0, the worker's answer code (negative errno), -ETIMEDOUT, -EIO (it died), -ECANCELED. */
+typedef void (*worker_fn)(void *arg, int status, struct sv answer);
+
+struct worker *worker_new(struct loop *l, const struct worker_host *host, const char *role);
+void worker_free(struct worker **w); /* kills; pending requests are not answered */
+/* Starts the process on the first call. Returns the request's id for worker_cancel(). */
+uint64_t worker_call(struct worker *w, uint16_t method, struct sv body, uint32_t deadline_ms,
+		     worker_fn fn, void *arg);
+void worker_cancel(struct worker *w, uint64_t id); /* fn will not be called */
+/* What the worker tells unasked (id 0), e.g. events. */
+void worker_on_notice(struct worker *w, void (*fn)(void *arg, uint16_t method, struct sv body),
+		      void *arg);
+/* Each time a process came up or ended. */
+void worker_on_state(struct worker *w, void (*fn)(void *arg, enum worker_state state), void *arg);
+const struct worker_stats *worker_stats(const struct worker *w);
+
+/* ---- server end, in tundra-worker ---- */
+struct buf;
+struct worker_method {
+	uint16_t method;
+	const char *name;
+	/* Answer into out; returns 0 or negative errno (out then holds the error text). */
+	int (*fn)(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out);
+};
+/* Blocking: serves until the peer closes (returns 0) or breaks the protocol (negative). */
+int worker_serve(int fd, const struct worker_method *methods, size_t n, void *ctx);
+/* Sans-I/O half of the same: takes whole frames out of `in`, appends answers to `out`. -EBADMSG. */
+int worker_dispatch(struct buf *in, struct buf *out, const struct worker_method *methods, size_t n,
+		    void *ctx) NODISCARD;
+int worker_notify(int fd, uint16_t method, struct sv body) NODISCARD; /* blocking write */

@@ -1,0 +1,25 @@
+#pragma once
+/*
+ * TLS 1.2+ by OpenSSL over memory BIOs: bytes in, bytes out, no descriptors. Contexts are made from
+ * files or PEM text and made anew when those changed; sessions keep the context they began with.
+ */
+#include "core/buf.h"
+#include "core/err.h"
+
+struct tls_material {
+	const char *ca_file, *cert_file, *key_file; /* or the PEM text itself: */
+	struct sv ca_pem, cert_pem, key_pem;
+};
+struct tls_client;
+/* Verifies the peer against the CA and `server_name` (DNS name or address). Copies the material. */
+int tls_client_new(const struct tls_material *m, const char *server_name, bool insecure_skip_verify,
+		   struct tls_client **out, struct err *e) NODISCARD;
+/* Reads the files again. 0: the same; 1: changed, new sessions use it; negative: kept the old. */
+int tls_client_reload(struct tls_client *t, struct err *e) NODISCARD;
+void tls_client_free(struct tls_client **t);
+
+struct tls_server;
+/* With a CA, clients must present a certificate of it. */
+int tls_server_new(const struct tls_material *m, struct tls_server **out, struct err *e) NODISCARD;
+int tls_server_reload(struct tls_server *t, struct err *e) NODISCARD; /* as tls_client_reload */
+void tls_server_free(struct tls_server **t);
