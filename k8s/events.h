@@ -1,0 +1,24 @@
+#pragma once
+/*
+ * Kubernetes Events, the way a user hears of trouble: on the claim, the node, the pod. The same
+ * (object, reason, text) within 10 minutes is told once; at most EVENTS_PER_MINUTE are sent, and a
+ * 403 silences the module after one log line. Never in the way of anything: fire and forget.
+ */
+#include "core/base.h"
+#include "core/loop.h"
+
+enum { EVENTS_PER_MINUTE = 60 };
+
+struct api;
+struct events;
+struct events_object {
+	const char *api_version, *kind, *namespace, *name,
+	    *uid; /* namespace NULL: cluster scoped */
+};
+struct events *events_new(struct loop *l, struct api *api, const char *component, const char *node);
+void events_free(struct events **e);
+void events_warn(struct events *e, const struct events_object *o, const char *reason,
+		 const char *fmt, ...) PRINTF(4, 5);
+void events_note(struct events *e, const struct events_object *o, const char *reason,
+		 const char *fmt, ...) PRINTF(4, 5); /* type Normal */
+uint64_t events_sent(const struct events *e);

@@ -1,0 +1,29 @@
+#pragma once
+/*
+ * Claims that are prepared here but whose object is gone from the API server. The kubelet
+ * unprepares normally; this is for a kubelet that lost its state. Released only when gone twice, 5
+ * minutes apart, and no process holds the device; otherwise reported (an etcd restore must not
+ * strip running pods).
+ */
+#include "k8s/claim.h"
+
+struct gc;
+struct gc_conf {
+	struct api *api;
+	struct claims *claims;
+	struct events *events; /* may be NULL */
+	struct inventory *inventory;
+	/*
+	 * Asks whether a process has one of these device nodes open; answer(arg, -1 unknown, 0 no,
+	 * 1 yes). Injected: the host worker in the program, a script in tests.
+	 */
+	void (*in_use)(void *ctx, const char *const *identities, size_t n,
+		       void (*answer)(void *arg, int in_use), void *arg);
+	void *ctx;
+};
+struct gc_stats {
+	uint64_t checked, orphans, released;
+};
+struct gc *gc_new(struct loop *l, const struct gc_conf *conf);
+void gc_free(struct gc **g);
+const struct gc_stats *gc_stats(const struct gc *g);
