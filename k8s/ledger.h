@@ -22,7 +22,8 @@ struct ledger_claim {
 	struct ledger_device *devices;
 	size_t devices_n;
 	uint64_t allocation; /* hash of what was allocated, for comparing with a fresh one */
-	char *plan;	     /* undo list, opaque, as text */
+	char *plan; /* undo list of gpu/plan, opaque bytes */
+	size_t plan_n;
 	char *boot_id;	     /* boot in which it was prepared */
 	char *unknown;	     /* members of other versions, as ",\"x\":..." or NULL */
 	uint64_t since_wall_ms;

@@ -1,0 +1,887 @@
+#include "k8s/claim.h"
+
+#include <errno.h>
+
+#include "core/log.h"
+#include "k8s/claim_machine.h"
+
+#define STORE_MARGIN_MS 1000u /* an Unprepare that cannot be stored answers this long before */
+
+static bool claim_holds(const struct sm *sm, int prev)
+{
+	const struct claim *c = container_of(sm, const struct claim, sm);
+
+	(void)prev;
+	if (sm_state(sm) == PREPARED || sm_state(sm) == APPLYING || sm_state(sm) == STORING)
+		return c->record != NULL || c->quarantined;
+	return true;
+}
+
+static const struct sm_conf claim_conf[STATES] = {
+	[NEW] = { "new", SM_TO(FETCHING) | SM_TO(PREPARED) | SM_TO(GONE) },
+	[FETCHING] = { "fetching", SM_TO(NEW) | SM_TO(WAITING) | SM_TO(STORING) | SM_TO(PREPARED) |
+				       SM_TO(UNPREPARING) },
+	[WAITING] = { "waiting", SM_TO(NEW) | SM_TO(FETCHING) | SM_TO(STORING) | SM_TO(PREPARED) |
+				     SM_TO(UNPREPARING) },
+	[STORING] = { "storing", SM_TO(NEW) | SM_TO(APPLYING) | SM_TO(UNPREPARING) },
+	[APPLYING] = { "applying", SM_TO(PREPARED) | SM_TO(UNPREPARING) },
+	[PREPARED] = { "prepared", SM_TO(NEW) | SM_TO(FETCHING) | SM_TO(UNPREPARING) },
+	[UNPREPARING] = { "unpreparing", SM_TO(NEW) | SM_TO(PREPARED) },
+	[GONE] = { "gone", 0 },
+};
+
+/* ---- small helpers ---- */
+
+bool claim_in_flight(const struct claim *c)
+{
+	int s = sm_state(&c->sm);
+
+	return s == STORING || s == APPLYING || s == UNPREPARING;
+}
+
+static void phase_end(struct claim *c, enum claim_phase phase)
+{
+	uint64_t now = loop_now_us(c->owner->loop);
+
+	c->phase_us[phase] += now - c->phase_began_us;
+	c->phase_began_us = now;
+}
+
+static void wait_set(struct claim *c, const char *text)
+{
+	if (text && c->waiting_for && sv_eqs(sv_str(text), c->waiting_for))
+		return;
+	if (!c->waiting_for && text) {
+		c->wait_began_ms = loop_now_ms(c->owner->loop);
+		c->owner->waiting++;
+		c->told = false;
+	}
+	if (c->waiting_for && !text)
+		c->owner->waiting--;
+	mem_free(c->waiting_for);
+	c->waiting_for = mem_strdup(text);
+}
+
+struct events_object claim_object(const struct claim *c)
+{
+	return (struct events_object){ .api_version = "resource.k8s.io/v1",
+				       .kind = "ResourceClaim",
+				       .namespace = c->ns,
+				       .name = c->name,
+				       .uid = c->uid };
+}
+
+void claim_move(struct claim *c, enum claim_state next)
+{
+	bool was = sm_state(&c->sm) == PREPARED;
+	struct claims *o = c->owner;
+
+	sm_move(&c->sm, (int)next);
+	if (was == (next == PREPARED))
+		return;
+	o->prepared += next == PREPARED ? 1u : (size_t)-1;
+	if (o->conf.on_change)
+		o->conf.on_change(o->conf.arg);
+}
+
+static uint64_t latest_due(const struct list *calls)
+{
+	uint64_t due = 0;
+
+	list_for_each (n, calls)
+		due = MAX(due, list_entry(n, struct claim_call, node)->due_ms);
+	return due;
+}
+
+/* ---- answering ---- */
+
+static void report(struct claim *c, const struct claim_call *call, const char *error)
+{
+	struct claims *o = c->owner;
+	struct claim_ref ref = { c->ns, c->name, c->uid };
+	struct claim_report r = { .operation = call->prepare ? "prepare" : "unprepare",
+				  .ref = &ref,
+				  .pod = c->pod,
+				  .error = error };
+	struct buf names;
+
+	if (!o->conf.on_report)
+		return;
+	buf_init(&names, 4096);
+	for (size_t i = 0; c->record && i < c->record->devices_n; i++)
+		buf_printf(&names, "%s%s", i ? "," : "", c->record->devices[i].device);
+	r.devices = buf_cstr(&names);
+	r.total_us = loop_now_us(o->loop) - call->began_us;
+	memcpy(r.phase_us, c->phase_us, sizeof(r.phase_us));
+	o->conf.on_report(o->conf.arg, &r);
+	buf_done(&names);
+}
+
+static void answer_one(struct claim_call *call, const struct claim_answer *a)
+{
+	struct claim *c = call->claim;
+
+	list_remove(&call->node);
+	report(c, call, a->error);
+	call->fn(call->arg, a);
+	mem_free(call);
+}
+
+static void answer_error(struct claim_call *call, int status, const char *text)
+{
+	struct claim_answer a = { .status = status, .error = text };
+	struct events_object object = claim_object(call->claim);
+
+	events_warn(call->claim->owner->conf.events, &object,
+		    call->prepare ? "FailedPrepare" : "FailedUnprepare", "%s", text);
+	answer_one(call, &a);
+}
+
+static void fail_all(struct list *calls, int status, const char *text)
+{
+	while (!list_empty(calls))
+		answer_error(list_entry(calls->next, struct claim_call, node), status, text);
+}
+
+static void answer_prepared(struct claim *c)
+{
+	const struct ledger_claim *rec = c->record;
+	struct claim_device *devices =
+	    mem_calloc(rec->devices_n ? rec->devices_n : 1, sizeof(*devices));
+	struct claim_answer a = { .devices = devices, .n = rec->devices_n };
+	size_t *at = mem_calloc(rec->devices_n ? rec->devices_n : 1, sizeof(*at));
+	struct buf ids;
+
+	buf_init(&ids, 64 << 10);
+	for (size_t i = 0; i < rec->devices_n; i++) {
+		at[i] = buf_len(&ids);
+		cdi_id(c->owner->conf.cdi, rec->uid, rec->devices[i].device, &ids);
+		buf_putc(&ids, '\0');
+	}
+	must(!ids.full);
+	for (size_t i = 0; i < rec->devices_n; i++) {
+		const struct ledger_device *d = &rec->devices[i];
+
+		devices[i] = (struct claim_device){ d->request, d->pool, d->device, d->share_id,
+						    buf_sv(&ids).p + at[i] };
+	}
+	while (!list_empty(&c->prepares))
+		answer_one(list_entry(c->prepares.next, struct claim_call, node), &a);
+	buf_done(&ids);
+	mem_free(devices);
+	mem_free(at);
+}
+
+/* ---- life ---- */
+
+static void claim_tick(void *arg);
+static void claim_on_timer(void *arg);
+
+struct claim *claim_new(struct claims *o, const struct claim_ref *ref)
+{
+	struct claim *c = MEM_NEW(struct claim);
+
+	c->owner = o;
+	c->uid = mem_strdup(ref->uid);
+	c->ns = mem_strdup(ref->namespace);
+	c->name = mem_strdup(ref->name);
+	list_init(&c->prepares);
+	list_init(&c->unprepares);
+	list_push(&o->all, &c->node);
+	loop_task_init(&c->tick, o->loop, LOOP_TICK, claim_tick, c);
+	loop_timer_init(&c->timer, o->loop, claim_on_timer, c);
+	sm_init(&c->sm, claim_conf, claim_holds, NEW);
+	map_put(&o->by_uid, sv_str(c->uid), c);
+	return c;
+}
+
+static void claim_free(void *arg)
+{
+	struct claim *c = arg;
+
+	ledger_claim_free(&c->record);
+	allocation_done(&c->alloc);
+	plan_free(&c->plan);
+	mem_free(c->uid);
+	mem_free(c->ns);
+	mem_free(c->name);
+	mem_free(c->pod);
+	mem_free(c->waiting_for);
+	mem_free(c);
+}
+
+/* Takes the claim out of the table; memory goes at the end of the turn. */
+void claim_bury(struct claim *c)
+{
+	struct claims *o = c->owner;
+
+	wait_set(c, NULL);
+	if (c->api_call)
+		api_cancel(o->conf.api, c->api_call);
+	if (o->ledger)
+		ledger_forget(o->ledger, c);
+	loop_task_stop(&c->tick);
+	loop_timer_stop(&c->timer);
+	list_remove(&c->repair);
+	list_remove(&c->node);
+	map_del(&o->by_uid, sv_str(c->uid));
+	loop_defer_free(o->loop, c, claim_free);
+}
+
+/* ---- prepare: fetch ---- */
+
+static void on_fetched(void *arg, const struct api_result *r)
+{
+	struct claim *c = arg;
+
+	c->api_call = 0;
+	c->answered = true;
+	c->result = r->status;
+	allocation_done(&c->alloc);
+	if (r->status)
+		err_set(&c->error, 0, "cannot read the claim %s/%s: %s", c->ns, c->name, r->error);
+	else
+		c->result =
+		    allocation_decode(r->object, c->uid, c->owner->driver, &c->alloc, &c->error);
+	loop_task_post(&c->tick);
+}
+
+static void start_fetch(struct claim *c)
+{
+	struct claims *o = c->owner;
+	uint64_t now = loop_now_ms(o->loop), due = latest_due(&c->prepares);
+	struct api_request get = {
+		.verb = API_GET,
+		.to = { .group = API_GROUP_RESOURCE,
+			.resource = "resourceclaims",
+			.ns = c->ns,
+			.name = c->name },
+		.timeout_ms = due > now + CLAIM_MARGIN_MS ? due - now - CLAIM_MARGIN_MS : 1,
+		.retry = API_RETRY_WAIT,
+		.fn = on_fetched,
+		.arg = c,
+	};
+
+	memset(c->phase_us, 0, sizeof(c->phase_us));
+	c->phase_began_us = loop_now_us(o->loop);
+	c->answered = false;
+	claim_move(c, FETCHING);
+	c->api_call = api_call(o->conf.api, &get);
+}
+
+/* ---- prepare: what was allocated, in terms of this node's devices ---- */
+
+static const struct gpu_device *find_device(struct claims *o, const struct ledger_device *d)
+{
+	struct gpu_device *g = inventory_by_name(o->conf.inventory, sv_str(d->device));
+
+	return g && g->present ? g : NULL;
+}
+
+static const char *identity_of(struct claims *o, const struct gpu_device *g)
+{
+	const struct gpu_device *p = inventory_get(o->conf.inventory, g->physical);
+
+	return p ? p->uuid : g->uuid;
+}
+
+static struct ledger_claim *record_new(struct claim *c)
+{
+	struct ledger_claim *rec = MEM_NEW(struct ledger_claim);
+	const struct allocation *a = &c->alloc;
+
+	rec->uid = mem_strdup(c->uid);
+	rec->namespace = mem_strdup(c->ns);
+	rec->name = mem_strdup(c->name);
+	rec->boot_id = mem_strdup(c->owner->conf.ledger->boot_id);
+	rec->allocation = a->digest;
+	rec->since_wall_ms = loop_wall_ms(c->owner->loop);
+	rec->devices_n = a->results_n;
+	rec->devices = mem_calloc(a->results_n ? a->results_n : 1, sizeof(*rec->devices));
+	for (size_t i = 0; i < a->results_n; i++) {
+		struct ledger_device *d = &rec->devices[i];
+
+		d->request = mem_strdup(a->results[i].request);
+		d->pool = mem_strdup(a->results[i].pool);
+		d->device = mem_strdup(a->results[i].device);
+		d->share_id = mem_strdup(a->results[i].share_id);
+		d->admin = a->results[i].admin;
+		d->identity = mem_strdup("");
+	}
+	return rec;
+}
+
+enum resolve { RESOLVED, RESOLVE_WAIT, RESOLVE_FAIL };
+
+/* Gives each device of the record its identity, and checks that it can be used. */
+static enum resolve resolve_devices(struct claim *c, struct ledger_claim *rec)
+{
+	struct claims *o = c->owner;
+
+	for (size_t i = 0; i < rec->devices_n; i++) {
+		struct ledger_device *d = &rec->devices[i];
+		const struct gpu_device *g;
+
+		if (!sv_eqs(sv_str(d->pool), o->pool)) {
+			err_set(&c->error, 0, "device %s is in pool %s, this node serves pool %s",
+				d->device, d->pool, o->pool);
+			return RESOLVE_FAIL;
+		}
+		g = find_device(o, d);
+		if (!g && inventory_state(o->conf.inventory) != INVENTORY_READY) {
+			err_set(&c->error, 0, "the GPUs of this node are not ready: %s",
+				inventory_reason(o->conf.inventory));
+			return RESOLVE_WAIT;
+		}
+		if (!g) {
+			err_set(&c->error, 0,
+				"allocatable not found for device \"%s\": this node has no such "
+				"GPU now",
+				d->device);
+			return RESOLVE_FAIL;
+		}
+		if (*g->trouble) {
+			err_set(&c->error, 0, "device %s (%s) cannot be used: %s", d->device,
+				g->uuid, g->trouble);
+			return RESOLVE_FAIL;
+		}
+		mem_free(d->identity);
+		d->identity = mem_strdup(identity_of(o, g));
+	}
+	return RESOLVED;
+}
+
+static int make_plan(struct claim *c, const struct ledger_claim *rec)
+{
+	struct claims *o = c->owner;
+	int r = 0;
+
+	plan_free(&c->plan);
+	c->plan = plan_new(o->conf.inventory);
+	for (size_t i = 0; !r && i < rec->devices_n; i++) {
+		const struct gpu_device *g = find_device(o, &rec->devices[i]);
+		const char *config;
+
+		r = allocation_config_for(&c->alloc, &c->alloc.results[i], "GpuConfig", &config,
+					  &c->error);
+		if (!r)
+			r = plan_add(c->plan, g, sv_str(config), &c->error);
+	}
+	return r;
+}
+
+static void keep_plan(struct ledger_claim *rec, const struct plan *plan)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, JOURNAL_BODY_MAX / 4);
+	plan_encode(plan, &bytes);
+	must(!bytes.full);
+	mem_free(rec->plan);
+	rec->plan_n = buf_len(&bytes);
+	rec->plan = mem_dup(buf_sv(&bytes).p ? buf_sv(&bytes).p : "", rec->plan_n);
+	buf_done(&bytes);
+}
+
+/* ---- prepare: the CDI file ---- */
+
+int claim_write_cdi(struct claim *c)
+{
+	struct claims *o = c->owner;
+	const struct ledger_claim *rec = c->record;
+	struct cdi_device *devices =
+	    mem_calloc(rec->devices_n ? rec->devices_n : 1, sizeof(*devices));
+	int r = 0;
+
+	for (size_t i = 0; i < rec->devices_n && r >= 0; i++) {
+		const struct gpu_device *g = find_device(o, &rec->devices[i]);
+
+		if (!g || !sv_eqs(sv_str(identity_of(o, g)), rec->devices[i].identity))
+			r = err_set(&c->error, -ENODEV, "device %s (%s) is not on this node now",
+				    rec->devices[i].device, rec->devices[i].identity);
+		else
+			devices[i] = (struct cdi_device){ rec->devices[i].device, &g->edits };
+	}
+	/* A claim without devices of ours is prepared, and needs nothing in the container. */
+	if (r >= 0 && rec->devices_n)
+		r = cdi_write(o->conf.cdi, c->uid, devices, rec->devices_n, &c->error);
+	mem_free(devices);
+	return r;
+}
+
+/* ---- unprepare ---- */
+
+static void on_undone(void *arg, int status, const struct err *e)
+{
+	struct claim *c = arg;
+
+	c->answered = true;
+	c->result = status;
+	if (status < 0)
+		c->error = *e;
+	loop_task_post(&c->tick);
+}
+
+/* The answer of the ledger, when storing and when deleting. */
+static void on_durable(void *arg, int status)
+{
+	struct claim *c = arg;
+
+	c->answered = true;
+	c->result = status;
+	if (status < 0)
+		err_sys(&c->error, status, "cannot write the ledger");
+	loop_task_post(&c->tick);
+}
+
+static void start_unprepare(struct claim *c)
+{
+	struct claims *o = c->owner;
+	const struct ledger_claim *rec = c->record;
+
+	wait_set(c, NULL);
+	claim_move(c, UNPREPARING);
+	c->answered = c->deleting = false;
+	memset(c->phase_us, 0, sizeof(c->phase_us));
+	c->phase_began_us = loop_now_us(o->loop);
+	if (!c->plan && rec && rec->plan_n &&
+	    plan_decode(o->conf.inventory, sv_make(rec->plan, rec->plan_n), &c->plan, &c->error) <
+		0)
+		log_error(
+		    "undo list of a claim is unreadable, its devices are released as they are",
+		    LOG_S("claim", c->uid), LOG_S("error", err_text(&c->error)));
+	if (c->plan)
+		plan_undo(c->plan, on_undone, c);
+	else
+		on_undone(c, 0, NULL);
+}
+
+/* It stays on disk and held: the kubelet asks again. */
+static void unprepare_failed(struct claim *c)
+{
+	fail_all(&c->unprepares, c->result, err_text(&c->error));
+	fail_all(&c->prepares, c->result, err_text(&c->error));
+	claim_move(c, PREPARED);
+	claims_settle(c->owner);
+}
+
+/* Nothing of the claim is left: on the device, in the CDI folder, on disk. */
+static void unprepare_done(struct claim *c)
+{
+	struct claims *o = c->owner;
+	struct claim_answer ok = { 0 };
+
+	phase_end(c, CLAIM_PHASE_STORE);
+	while (!list_empty(&c->unprepares))
+		answer_one(list_entry(c->unprepares.next, struct claim_call, node), &ok);
+	if (c->record)
+		hold_release(&o->hold, c->uid, c->record->devices, c->record->devices_n);
+	ledger_claim_free(&c->record);
+	plan_free(&c->plan);
+	c->quarantined = false;
+	claim_move(c, NEW);
+	claims_wake_waiting(o);
+	claims_settle(o);
+	loop_task_post(&c->tick);
+}
+
+static void tick_unpreparing(struct claim *c)
+{
+	if (!c->answered)
+		return;
+	c->answered = false;
+	if (c->result >= 0 && c->deleting) {
+		unprepare_done(c);
+		return;
+	}
+	if (c->result >= 0) {
+		phase_end(c, CLAIM_PHASE_APPLY);
+		c->result = cdi_remove(c->owner->conf.cdi, c->uid, &c->error);
+	}
+	if (c->result < 0) {
+		unprepare_failed(c);
+		return;
+	}
+	c->deleting = true;
+	ledger_del(c->owner->ledger, c->uid, on_durable, c);
+}
+
+/* ---- prepare: from the fetch to the reply ---- */
+
+/* Back to where the claim was before this prepare: on disk or unknown. */
+static void prepare_ends(struct claim *c)
+{
+	wait_set(c, NULL);
+	if (c->api_call)
+		api_cancel(c->owner->conf.api, c->api_call);
+	c->api_call = 0;
+	claim_move(c, c->record || c->quarantined ? PREPARED : NEW);
+	loop_task_post(&c->tick);
+}
+
+static void prepare_fails(struct claim *c, int status)
+{
+	fail_all(&c->prepares, status, err_text(&c->error));
+	prepare_ends(c);
+}
+
+static void prepare_waits(struct claim *c)
+{
+	wait_set(c, err_text(&c->error));
+	if (sm_state(&c->sm) != WAITING)
+		claim_move(c, WAITING);
+}
+
+static bool same_devices(const struct ledger_claim *a, const struct ledger_claim *b)
+{
+	if (a->allocation != b->allocation || a->devices_n != b->devices_n)
+		return false;
+	for (size_t i = 0; i < a->devices_n; i++)
+		if (!sv_eqs(sv_str(a->devices[i].identity), b->devices[i].identity))
+			return false;
+	return true;
+}
+
+/* Prepared before, and the same is wanted: the answer is the same, and what it names is there. */
+static void verify(struct claim *c)
+{
+	int r = claim_write_cdi(c);
+
+	if (r < 0) {
+		prepare_fails(c, r);
+		return;
+	}
+	if (r == CDI_E_WRITTEN)
+		log_warn("CDI spec of a prepared claim was missing or differed, written anew",
+			 LOG_S("claim", c->name), LOG_S("uid", c->uid));
+	phase_end(c, CLAIM_PHASE_APPLY);
+	wait_set(c, NULL);
+	claim_move(c, PREPARED);
+	answer_prepared(c);
+	loop_task_post(&c->tick);
+}
+
+static void store_intent(struct claim *c, struct ledger_claim *rec)
+{
+	struct claims *o = c->owner;
+
+	keep_plan(rec, c->plan);
+	(void)hold_take(&o->hold, c->uid, rec->devices, rec->devices_n);
+	ledger_claim_free(&c->record);
+	c->record = rec;
+	c->quarantined = false;
+	c->answered = false;
+	wait_set(c, NULL);
+	phase_end(c, CLAIM_PHASE_WAIT);
+	claim_move(c, STORING);
+	ledger_put(o->ledger, rec, on_durable, c);
+}
+
+/* True when something short-lived is in the way of `rec`; c->error says what. */
+static bool blocked(struct claim *c, const struct ledger_claim *rec)
+{
+	struct claims *o = c->owner;
+	const char *identity, *uid;
+	const struct claim *other;
+
+	if (ledger_state(o->ledger) != LEDGER_OPEN) {
+		err_set(&c->error, 0, "the ledger is not open: %s", ledger_reason(o->ledger));
+		return true;
+	}
+	uid = hold_blocker(&o->hold, c->uid, rec->devices, rec->devices_n, &identity);
+	if (!uid)
+		return false;
+	other = map_get(&o->by_uid, sv_str(uid));
+	err_set(&c->error, 0, "GPU %s is still prepared for claim %s/%s (%s)", identity,
+		other ? other->ns : "?", other ? other->name : "?", uid);
+	return true;
+}
+
+static void decide(struct claim *c)
+{
+	struct ledger_claim *rec = record_new(c);
+	enum resolve resolved = resolve_devices(c, rec);
+
+	if (resolved == RESOLVE_FAIL) {
+		ledger_claim_free(&rec);
+		prepare_fails(c, -ENODEV);
+		return;
+	}
+	if (resolved == RESOLVE_WAIT || blocked(c, rec)) {
+		ledger_claim_free(&rec);
+		prepare_waits(c);
+		return;
+	}
+	if (c->record && same_devices(c->record, rec)) {
+		ledger_claim_free(&rec);
+		verify(c);
+		return;
+	}
+	if (c->record) {
+		log_info("claim was allocated anew, what was prepared is undone first",
+			 LOG_S("claim", c->name), LOG_S("uid", c->uid));
+		ledger_claim_free(&rec);
+		start_unprepare(c);
+		return;
+	}
+	if (make_plan(c, rec) < 0) {
+		ledger_claim_free(&rec);
+		plan_free(&c->plan);
+		prepare_fails(c, -EINVAL);
+		return;
+	}
+	store_intent(c, rec);
+}
+
+/* Before anything is on its way to the disk: do the callers still want it? */
+static bool still_wanted(struct claim *c)
+{
+	bool gone = list_empty(&c->prepares), undo = !list_empty(&c->unprepares);
+
+	if (undo)
+		fail_all(&c->prepares, -ECANCELED,
+			 "the kubelet asked to unprepare the claim meanwhile");
+	if (gone || undo)
+		prepare_ends(c);
+	return !gone && !undo;
+}
+
+static void tick_fetching(struct claim *c)
+{
+	if (!still_wanted(c) || !c->answered)
+		return;
+	c->answered = false;
+	phase_end(c, CLAIM_PHASE_FETCH);
+	if (c->result) {
+		prepare_fails(c, c->result < 0 ? c->result : -ENOENT);
+		return;
+	}
+	mem_free(c->pod);
+	c->pod = mem_strdup(c->alloc.pod);
+	decide(c);
+}
+
+static void tick_waiting(struct claim *c)
+{
+	if (!still_wanted(c))
+		return;
+	if (c->owner->draining) {
+		err_wrap(&c->error, 0, "tundra is shutting down while waiting");
+		prepare_fails(c, -ESHUTDOWN);
+		return;
+	}
+	decide(c);
+}
+
+static void on_applied(void *arg, int status, const struct err *e)
+{
+	on_undone(arg, status, e);
+}
+
+static void tick_storing(struct claim *c)
+{
+	struct claims *o = c->owner;
+
+	if (!c->answered)
+		return;
+	c->answered = false;
+	phase_end(c, CLAIM_PHASE_STORE);
+	if (c->result < 0) {
+		hold_release(&o->hold, c->uid, c->record->devices, c->record->devices_n);
+		ledger_claim_free(&c->record);
+		plan_free(&c->plan);
+		prepare_fails(c, c->result);
+		claims_wake_waiting(o);
+		claims_settle(o);
+		return;
+	}
+	if (list_empty(&c->prepares) || !list_empty(&c->unprepares)) {
+		fail_all(&c->prepares, -ECANCELED,
+			 "the kubelet asked to unprepare the claim meanwhile");
+		start_unprepare(c);
+		return;
+	}
+	claim_move(c, APPLYING);
+	plan_run(c->plan, on_applied, c);
+}
+
+static void tick_applying(struct claim *c)
+{
+	if (!c->answered)
+		return;
+	c->answered = false;
+	if (c->result >= 0)
+		c->result = claim_write_cdi(c);
+	phase_end(c, CLAIM_PHASE_APPLY);
+	if (c->result < 0)
+		fail_all(&c->prepares, c->result, err_text(&c->error));
+	if (list_empty(&c->prepares) || !list_empty(&c->unprepares)) {
+		fail_all(&c->prepares, -ECANCELED,
+			 "the kubelet asked to unprepare the claim meanwhile");
+		start_unprepare(c);
+		return;
+	}
+	plan_free(&c->plan); /* the record has it */
+	claim_move(c, PREPARED);
+	answer_prepared(c);
+	claims_settle(c->owner);
+	loop_task_post(&c->tick);
+}
+
+/* ---- at rest ---- */
+
+static bool ledger_in_the_way(struct claim *c)
+{
+	struct claims *o = c->owner;
+
+	if (ledger_state(o->ledger) == LEDGER_OPEN) {
+		wait_set(c, NULL);
+		return false;
+	}
+	err_set(&c->error, 0, "the ledger is not open: %s", ledger_reason(o->ledger));
+	if (!list_empty(&c->prepares) || !list_empty(&c->unprepares))
+		wait_set(c, err_text(&c->error));
+	return true;
+}
+
+static void tick_new(struct claim *c)
+{
+	struct claim_answer ok = { 0 };
+
+	if (ledger_in_the_way(c))
+		return;
+	/* Never prepared, or already gone: the kubelet may ask for either, and it is no error. */
+	while (!list_empty(&c->unprepares))
+		answer_one(list_entry(c->unprepares.next, struct claim_call, node), &ok);
+	if (c->owner->draining)
+		fail_all(&c->prepares, -ESHUTDOWN, "tundra is shutting down");
+	if (!list_empty(&c->prepares)) {
+		start_fetch(c);
+		return;
+	}
+	claim_move(c, GONE);
+	claim_bury(c);
+}
+
+static void tick_prepared(struct claim *c)
+{
+	if (ledger_in_the_way(c))
+		return;
+	if (!list_empty(&c->unprepares)) {
+		fail_all(&c->prepares, -ECANCELED,
+			 "the kubelet asked to unprepare the claim meanwhile");
+		start_unprepare(c);
+		return;
+	}
+	if (c->owner->draining)
+		fail_all(&c->prepares, -ESHUTDOWN, "tundra is shutting down");
+	if (!list_empty(&c->prepares))
+		start_fetch(c);
+}
+
+/* ---- time ---- */
+
+static uint64_t gives_up_ms(const struct claim_call *call)
+{
+	uint64_t margin = call->prepare ? CLAIM_MARGIN_MS : STORE_MARGIN_MS;
+
+	return call->due_ms > margin ? call->due_ms - margin : 0;
+}
+
+/* Ends the calls that waited as long as they can. Work in flight is not a wait. */
+static void expire(struct claim *c, struct list *calls)
+{
+	uint64_t now = loop_now_ms(c->owner->loop);
+
+	if (claim_in_flight(c) || !c->waiting_for)
+		return;
+	list_for_each_safe (n, calls) {
+		struct claim_call *call = list_entry(n, struct claim_call, node);
+		char text[ERR_TEXT_MAX];
+
+		if (gives_up_ms(call) > now)
+			continue;
+		snprintf(text, sizeof(text), "timed out waiting: %s", c->waiting_for);
+		answer_error(call, -ETIMEDOUT, text);
+	}
+}
+
+static void tell_wait(struct claim *c)
+{
+	struct claims *o = c->owner;
+	struct events_object object = claim_object(c);
+	const char *trouble = c->api_call ? api_trouble(o->conf.api, c->api_call) : "";
+
+	if (sm_state(&c->sm) == FETCHING && *trouble)
+		wait_set(c, trouble);
+	if (!c->waiting_for || c->told || loop_now_ms(o->loop) < c->wait_began_ms + CLAIM_TELL_MS)
+		return;
+	c->told = true;
+	events_note(o->conf.events, &object, "Waiting", "%s", c->waiting_for);
+	log_info("claim waits", LOG_S("claim", c->name), LOG_S("namespace", c->ns),
+		 LOG_S("uid", c->uid), LOG_S("for", c->waiting_for));
+}
+
+static void arm_timer(struct claim *c)
+{
+	uint64_t now = loop_now_ms(c->owner->loop), due = UINT64_MAX;
+
+	if (sm_state(&c->sm) == FETCHING && !c->told)
+		due = now + CLAIM_TELL_MS;
+	if (c->waiting_for) {
+		list_for_each (n, &c->prepares)
+			due = MIN(due, gives_up_ms(list_entry(n, struct claim_call, node)));
+		list_for_each (n, &c->unprepares)
+			due = MIN(due, gives_up_ms(list_entry(n, struct claim_call, node)));
+		if (!c->told)
+			due = MIN(due, c->wait_began_ms + CLAIM_TELL_MS);
+	}
+	if (due == UINT64_MAX)
+		loop_timer_stop(&c->timer);
+	else
+		loop_timer_set(&c->timer, due > now ? due - now : 0);
+}
+
+static void claim_on_timer(void *arg)
+{
+	struct claim *c = arg;
+
+	tell_wait(c);
+	expire(c, &c->prepares);
+	expire(c, &c->unprepares);
+	loop_task_post(&c->tick);
+}
+
+static void claim_tick(void *arg)
+{
+	struct claim *c = arg;
+
+	switch ((enum claim_state)sm_state(&c->sm)) {
+	case NEW:
+		tick_new(c);
+		break;
+	case FETCHING:
+		tick_fetching(c);
+		break;
+	case WAITING:
+		tick_waiting(c);
+		break;
+	case STORING:
+		tick_storing(c);
+		break;
+	case APPLYING:
+		tick_applying(c);
+		break;
+	case PREPARED:
+		tick_prepared(c);
+		break;
+	case UNPREPARING:
+		tick_unpreparing(c);
+		break;
+	case GONE:
+	case STATES:
+		break;
+	}
+	if (sm_state(&c->sm) != GONE)
+		arm_timer(c);
+}

@@ -1,0 +1,80 @@
+#pragma once
+/*
+ * Shared by k8s/claim.c (the machine of one claim) and k8s/claims.c (the table of all); nobody else
+ * includes it.
+ */
+#include "core/mem.h"
+#include "core/sm.h"
+#include "k8s/api/client.h"
+#include "k8s/claim.h"
+#include "k8s/events.h"
+#include "k8s/hold.h"
+
+/*
+ *  new --> fetching <--> waiting     waiting: something short-lived is in the way, no lock is held
+ *   ^         ^  '---------.  |
+ *   |         v            v  v
+ *   |     prepared <-- applying <-- storing     storing: the intent is on its way to the disk
+ *   |         |            |           |        applying: plan and CDI file
+ *   '---- unpreparing <----'-----------'        new without callers --> gone
+ */
+enum claim_state { NEW, FETCHING, WAITING, STORING, APPLYING, PREPARED, UNPREPARING, GONE, STATES };
+
+struct claim_call {
+	struct list node; /* in claim->prepares or claim->unprepares */
+	struct claim *claim;
+	claim_fn fn;
+	void *arg;
+	uint64_t due_ms, began_us;
+	bool prepare;
+};
+
+struct claim {
+	struct sm sm;
+	struct claims *owner;
+	struct list node;   /* claims->all */
+	struct list repair; /* claims->repairs, when its CDI file is to be compared */
+	char *uid, *ns, *name;
+	struct list prepares, unprepares; /* of struct claim_call */
+	struct ledger_claim *record;	  /* on disk, or on its way there (STORING); NULL before */
+	struct allocation alloc;	  /* fresh, between the fetch and the end of the prepare */
+	struct plan *plan;		  /* running or to be undone */
+	struct loop_task tick;
+	struct loop_timer timer; /* the next deadline or telling of its callers */
+	uint64_t api_call;	 /* id of the fetch, 0 = none */
+	char *pod;		 /* for the log, from the last allocation; may be NULL */
+	char *waiting_for;	 /* NULL unless WAITING or the fetch is held up */
+	uint64_t phase_us[CLAIM_PHASES], phase_began_us, wait_began_ms;
+	int result; /* of the step that just ended; its meaning is the state's */
+	struct err error;
+	bool answered; /* the step's answer came; the tick takes it */
+	bool deleting; /* UNPREPARING: the undo is done, the record is being deleted */
+	bool told, quarantined;
+};
+
+struct claims {
+	struct loop *loop;
+	struct claims_conf conf;
+	char *driver, *pool;
+	struct ledger *ledger;
+	struct hold hold;
+	struct map by_uid; /* -> struct claim */
+	struct list all, repairs;
+	struct loop_timer repair_timer; /* lets the loop breathe between two bites of repairs */
+	size_t prepared, waiting;
+	bool draining;
+	void (*idle)(void *arg);
+	void *idle_arg;
+};
+
+/* claim.c */
+struct claim *claim_new(struct claims *o, const struct claim_ref *ref);
+void claim_bury(struct claim *c); /* out of the table; memory goes at the end of the turn */
+void claim_move(struct claim *c, enum claim_state next);
+bool claim_in_flight(const struct claim *c);
+struct events_object claim_object(const struct claim *c);
+int claim_write_cdi(struct claim *c) NODISCARD; /* 0, CDI_E_WRITTEN, negative with c->error */
+
+/* claims.c */
+void claims_wake_waiting(struct claims *o); /* a device or the ledger became free */
+void claims_settle(struct claims *o);	    /* something in flight is over */

@@ -1,0 +1,339 @@
+#include "core/log.h"
+#include "k8s/claim_machine.h"
+
+#define DUE_DEFAULT_MS	 45000u /* the kubelet's own limit, for callers that tell none */
+#define REPAIRS_PER_TURN 8u	/* CDI files compared at once: about 1 ms */
+
+void claims_wake_waiting(struct claims *o)
+{
+	list_for_each (n, &o->all) {
+		struct claim *c = list_entry(n, struct claim, node);
+
+		if (sm_state(&c->sm) == WAITING)
+			loop_task_post(&c->tick);
+	}
+}
+
+void claims_settle(struct claims *o)
+{
+	void (*idle)(void *arg) = o->idle;
+
+	list_for_each (n, &o->all)
+		if (claim_in_flight(list_entry(n, struct claim, node)))
+			return;
+	ledger_settle(o->ledger);
+	if (!o->draining || !idle)
+		return;
+	o->idle = NULL;
+	idle(o->idle_arg);
+}
+
+/* ---- the table ---- */
+
+static struct claim_call *call_new(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
+				   claim_fn fn, void *arg)
+{
+	struct claim *c = map_get(&o->by_uid, sv_str(ref->uid));
+	struct claim_call *call = MEM_NEW(struct claim_call);
+
+	if (!c)
+		c = claim_new(o, ref);
+	call->claim = c;
+	call->fn = fn;
+	call->arg = arg;
+	call->due_ms = due_ms == UINT64_MAX ? loop_now_ms(o->loop) + DUE_DEFAULT_MS : due_ms;
+	call->began_us = loop_now_us(o->loop);
+	loop_task_post(&c->tick);
+	return call;
+}
+
+struct claim_call *claims_prepare(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
+				  claim_fn fn, void *arg)
+{
+	struct claim_call *call = call_new(o, ref, due_ms, fn, arg);
+
+	call->prepare = true;
+	list_push(&call->claim->prepares, &call->node);
+	return call;
+}
+
+struct claim_call *claims_unprepare(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
+				    claim_fn fn, void *arg)
+{
+	struct claim_call *call = call_new(o, ref, due_ms, fn, arg);
+
+	list_push(&call->claim->unprepares, &call->node);
+	return call;
+}
+
+void claim_call_cancel(struct claim_call *call)
+{
+	list_remove(&call->node);
+	loop_task_post(&call->claim->tick);
+	mem_free(call);
+}
+
+/* ---- repair of CDI files, a few per turn ---- */
+
+static void repair_one(struct claim *c)
+{
+	int r;
+
+	if (sm_state(&c->sm) != PREPARED || !c->record)
+		return;
+	r = claim_write_cdi(c);
+	if (r == CDI_E_WRITTEN)
+		log_info("CDI spec rebuilt", LOG_S("claim", c->name), LOG_S("uid", c->uid));
+	if (r < 0)
+		log_warn("CDI spec of a prepared claim cannot be rebuilt", LOG_S("claim", c->name),
+			 LOG_S("uid", c->uid), LOG_S("error", err_text(&c->error)));
+}
+
+static void repair_some(void *arg)
+{
+	struct claims *o = arg;
+
+	for (unsigned i = 0; i < REPAIRS_PER_TURN; i++) {
+		struct list *n = list_pop(&o->repairs);
+
+		if (!n)
+			return;
+		repair_one(list_entry(n, struct claim, repair));
+	}
+	loop_timer_set(&o->repair_timer, 0);
+}
+
+static void repair_all(struct claims *o)
+{
+	if (ledger_state(o->ledger) != LEDGER_OPEN ||
+	    inventory_state(o->conf.inventory) != INVENTORY_READY)
+		return;
+	list_for_each (n, &o->all) {
+		struct claim *c = list_entry(n, struct claim, node);
+
+		if (sm_state(&c->sm) == PREPARED && !list_linked(&c->repair))
+			list_push(&o->repairs, &c->repair);
+	}
+	loop_timer_set(&o->repair_timer, 0);
+}
+
+void claims_on_inventory(struct claims *o, unsigned changed)
+{
+	if (changed)
+		claims_wake_waiting(o);
+	repair_all(o);
+}
+
+/* ---- the ledger's news ---- */
+
+static void drop_record(struct claim *c)
+{
+	if (c->record)
+		hold_release(&c->owner->hold, c->uid, c->record->devices, c->record->devices_n);
+	ledger_claim_free(&c->record);
+}
+
+static struct claim *find_or_new(struct claims *o, const struct claim_ref *ref)
+{
+	struct claim *c = map_get(&o->by_uid, sv_str(ref->uid));
+
+	return c ? c : claim_new(o, ref);
+}
+
+static void on_claim(void *arg, struct ledger_claim *rec)
+{
+	struct claims *o = arg;
+	struct claim_ref ref = { rec->namespace, rec->name, rec->uid };
+	struct claim *c = find_or_new(o, &ref);
+	size_t taken;
+
+	drop_record(c);
+	c->record = rec;
+	c->quarantined = false;
+	taken = hold_take(&o->hold, rec->uid, rec->devices, rec->devices_n);
+	if (taken)
+		log_error("two prepared claims name the same GPU, the first read keeps it",
+			  LOG_S("uid", rec->uid), LOG_I("devices", taken));
+	if (sm_state(&c->sm) == NEW)
+		claim_move(c, PREPARED);
+}
+
+static void on_gone(void *arg, const char *uid)
+{
+	struct claims *o = arg;
+	struct claim *c = map_get(&o->by_uid, sv_str(uid));
+
+	if (!c)
+		return;
+	drop_record(c);
+	c->quarantined = false;
+	if (sm_state(&c->sm) == PREPARED)
+		claim_move(c, NEW);
+	loop_task_post(&c->tick);
+}
+
+static void on_corrupt(void *arg, const char *uid)
+{
+	struct claims *o = arg;
+	struct claim_ref ref = { "", "", uid };
+	struct claim *c = find_or_new(o, &ref);
+	struct events_object object = claim_object(c);
+
+	drop_record(c);
+	c->quarantined = true;
+	if (sm_state(&c->sm) == NEW)
+		claim_move(c, PREPARED);
+	log_error("ledger record is corrupt: the claim is quarantined until its unprepare",
+		  LOG_S("uid", uid));
+	events_warn(o->conf.events, &object, "LedgerCorrupt",
+		    "the record of this claim on the node is damaged; delete its pods to free it");
+}
+
+static void on_ledger_state(void *arg, enum ledger_state s)
+{
+	struct claims *o = arg;
+
+	list_for_each (n, &o->all)
+		loop_task_post(&list_entry(n, struct claim, node)->tick);
+	if (s == LEDGER_OPEN)
+		repair_all(o);
+	if (o->conf.on_change)
+		o->conf.on_change(o->conf.arg);
+}
+
+static bool may_yield(void *arg)
+{
+	struct claims *o = arg;
+
+	list_for_each (n, &o->all)
+		if (claim_in_flight(list_entry(n, struct claim, node)))
+			return false;
+	return true;
+}
+
+static void on_compact(void *arg, struct ledger *l)
+{
+	struct claims *o = arg;
+
+	list_for_each (n, &o->all) {
+		const struct claim *c = list_entry(n, struct claim, node);
+
+		if (c->record)
+			ledger_put_live(l, c->record);
+	}
+}
+
+/* ---- public ---- */
+
+int claims_new(struct loop *l, const struct claims_conf *conf, struct claims **out, struct err *e)
+{
+	struct claims *o = MEM_NEW(struct claims);
+	struct ledger_conf ledger = *conf->ledger;
+	int r;
+
+	o->loop = l;
+	o->conf = *conf;
+	o->driver = mem_strdup(conf->driver);
+	o->pool = mem_strdup(conf->pool);
+	hold_init(&o->hold);
+	map_init(&o->by_uid);
+	list_init(&o->all);
+	list_init(&o->repairs);
+	loop_timer_init(&o->repair_timer, l, repair_some, o);
+	ledger.on_claim = on_claim;
+	ledger.on_gone = on_gone;
+	ledger.on_corrupt = on_corrupt;
+	ledger.on_state = on_ledger_state;
+	ledger.may_yield = may_yield;
+	ledger.on_compact = on_compact;
+	ledger.arg = o;
+	r = ledger_open(l, &ledger, &o->ledger, e);
+	if (r < 0) {
+		claims_free(&o);
+		return r;
+	}
+	*out = o;
+	return 0;
+}
+
+static void free_calls(struct list *calls)
+{
+	struct list *n;
+
+	while ((n = list_pop(calls)))
+		mem_free(list_entry(n, struct claim_call, node));
+}
+
+void claims_free(struct claims **op)
+{
+	struct claims *o = *op;
+
+	if (!o)
+		return;
+	loop_timer_stop(&o->repair_timer);
+	list_for_each_safe (n, &o->all) {
+		struct claim *c = list_entry(n, struct claim, node);
+
+		free_calls(&c->prepares);
+		free_calls(&c->unprepares);
+		claim_bury(c);
+	}
+	ledger_free(&o->ledger);
+	hold_done(&o->hold);
+	map_done(&o->by_uid);
+	mem_free(o->driver);
+	mem_free(o->pool);
+	mem_free(o);
+	*op = NULL;
+}
+
+void claims_drain(struct claims *o, void (*idle)(void *arg), void *arg)
+{
+	o->draining = true;
+	o->idle = idle;
+	o->idle_arg = arg;
+	list_for_each (n, &o->all)
+		loop_task_post(&list_entry(n, struct claim, node)->tick);
+	claims_settle(o);
+}
+
+void claims_each(const struct claims *o, void (*fn)(void *arg, const struct claim_info *i),
+		 void *arg)
+{
+	list_for_each (n, &o->all) {
+		const struct claim *c = list_entry(n, struct claim, node);
+		struct claim_info i = { .uid = c->uid,
+					.namespace = c->ns,
+					.name = c->name,
+					.state = sm_name(&c->sm),
+					.waiting_for = c->waiting_for,
+					.quarantined = c->quarantined };
+
+		if (c->record) {
+			i.devices = c->record->devices;
+			i.devices_n = c->record->devices_n;
+			i.since_wall_ms = c->record->since_wall_ms;
+		}
+		fn(arg, &i);
+	}
+}
+
+size_t claims_prepared(const struct claims *o)
+{
+	return o->prepared;
+}
+
+size_t claims_waiting(const struct claims *o)
+{
+	return o->waiting;
+}
+
+const char *claims_holder(const struct claims *o, const char *identity)
+{
+	return hold_owner(&o->hold, identity);
+}
+
+struct ledger *claims_ledger(struct claims *o)
+{
+	return o->ledger;
+}
