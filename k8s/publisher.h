@@ -2,10 +2,11 @@
 /*
  * Keeps the API server's ResourceSlices equal to a pool_source with the fewest writes.
  * Watches its own slices (driver and node), so a deletion is mended. A new slice is written only
- * while the kubelet has us registered: a pod that is placed on a slice whose driver is not
- * registered waits 60 to 90 s. Existing slices are adopted by name prefix, never rewritten when
- * they mean the same.
+ * while the kubelet has the driver registered: a pod that is placed on a slice whose driver is not
+ * registered waits 60 to 90 s. Existing slices are adopted by the index in their name and never
+ * rewritten when they mean the same.
  */
+#include "core/loop.h"
 #include "k8s/slice.h"
 
 struct api;
@@ -15,8 +16,10 @@ struct publisher_conf {
 	const char *driver, *node, *pool;
 	struct api *api;
 	struct pool_source source;
-	struct events *events;			/* may be NULL */
-	void (*on_publish)(void *arg, bool ok); /* after each completed sync that wrote something */
+	struct events *events; /* may be NULL */
+	/* Has the kubelet registered the driver, and is it connected? Asked before each create. */
+	bool (*registered)(void *arg);
+	void (*on_publish)(void *arg, bool ok); /* a round of writes ended */
 	void *arg;
 };
 struct publisher_stats {
@@ -30,6 +33,6 @@ struct publisher_stats {
 struct publisher *publisher_new(struct loop *l, const struct publisher_conf *conf);
 void publisher_free(struct publisher **p); /* slices stay */
 void publisher_start(struct publisher *p);
-void publisher_changed(struct publisher *p);			 /* the source has news */
-void publisher_registered(struct publisher *p, bool registered); /* by the kubelet */
+void publisher_changed(struct publisher *p);	     /* the source or the registration has news */
+void publisher_hold(struct publisher *p, bool hold); /* writes nothing while held */
 const struct publisher_stats *publisher_stats(const struct publisher *p);

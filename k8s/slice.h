@@ -6,10 +6,10 @@
  * reshuffle a pool.
  */
 #include "core/buf.h"
-#include "core/json.h"
 #include "gpu/device.h"
+#include "k8s/api/meta.h"
 
-enum { SLICE_DEVICES_MAX = 64, SLICE_ENTRIES_MAX = 32 };
+enum { SLICE_DEVICES_MAX = 64 };
 
 /* Where a driver's pools come from: devices in publishing order. */
 struct pool_source {
@@ -17,32 +17,31 @@ struct pool_source {
 	 * 0 and the devices to publish (views, valid until the next turn); POOL_NOT_READY: what is
 	 * published stays. Called when the publisher was told that something changed.
 	 */
-	int (*devices)(void *ctx, const struct gpu_device ***out, size_t *n);
+	int (*devices)(void *ctx, const struct gpu_device *const **out, size_t *n);
 	void *ctx;
 };
 enum { POOL_NOT_READY = 1 };
 
-/* One slice of the API server, kept by the publisher. */
+/* A slice as the API server has it. */
 struct slice {
-	char *name, *uid, *version; /* metadata */
-	char *pool;
-	int64_t generation, count;
-	int64_t index;	 /* from the name, -1 = not ours to keep */
-	uint64_t digest; /* of the devices as they mean, not as they are spelled */
+	char *name, *uid, *rv, *pool;
+	int64_t generation, count; /* of the pool */
+	int64_t index;		   /* from the name; -1: the name has none */
+	uint64_t digest;	   /* of the devices, as they mean, not as they are spelled */
+	size_t devices;
 };
-struct slice *slice_decode(const struct json *object); /* NULL when it is no slice */
+struct slice *slice_decode(const struct json *object, enum api_version v);
 void slice_free(struct slice **s);
-/* Digest of the devices in an API object; equal to slice_digest_devices() when they mean the same.
- */
-uint64_t slice_digest_json(const struct json *object);
-uint64_t slice_digest_devices(const struct gpu_device *const *devices, size_t n);
-/* Body of a create (name NULL: generateName) or of an update (name, uid and version given). */
+/* Equal for equal meaning: order of members, of quantities' spelling and of the version do not
+ * matter. */
+uint64_t slice_digest(const struct gpu_device *const *devices, size_t n);
+
+/* Body of a create (name NULL) or of an update (name, uid and rv given). */
 struct slice_body {
-	const char *api_version; /* "resource.k8s.io/v1" ... */
 	const char *driver, *node, *node_uid, *pool;
-	const char *name, *uid, *version;
+	const char *name, *uid, *rv;
 	int64_t generation, count, index;
 	const struct gpu_device *const *devices;
 	size_t n;
 };
-void slice_encode(const struct slice_body *b, struct buf *out);
+void slice_encode(const struct slice_body *b, enum api_version v, struct buf *out);

@@ -14,7 +14,7 @@ static int sextet(char c)
 int base64_decode(struct sv text, struct buf *out)
 {
 	uint32_t group = 0;
-	unsigned n = 0, pad = 0;
+	unsigned n = 0, pad = 0; /* pad is never reset: nothing may follow it */
 	int v;
 
 	for (size_t i = 0; i < text.n; i++) {

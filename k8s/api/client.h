@@ -137,7 +137,7 @@ void api_free(struct api **a); /* pending calls get no callback */
 /* Never 0. The id stays harmless after the call's end. */
 uint64_t api_call(struct api *a, const struct api_request *r);
 void api_cancel(struct api *a, uint64_t id); /* no callback after; unknown ids are ignored */
-/* Why a call is still waiting ("429 Too Many Requests: ..."), "" when it runs or is unknown. */
+/* What a call met so far ("429 Too Many Requests: ..."), "" when nothing or it is unknown. */
 const char *api_trouble(const struct api *a, uint64_t id);
 size_t api_calls(const struct api *a); /* alive */
 

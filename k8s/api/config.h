@@ -22,7 +22,7 @@ struct api_config {
 	char *prefix;	 /* path before /api and /apis, without a last slash; "" usually */
 	bool tls, insecure_skip_verify;
 	char *server_name; /* the certificate must be for this; never NULL with tls */
-	/* Files win over PEM text, as in client-go. */
+	/* Inline data wins over a file, a token file over a token, as in client-go. */
 	char *ca_file, *cert_file, *key_file, *token_file;
 	char *ca_pem, *cert_pem, *key_pem, *token;
 	char *ns;     /* namespace of the pod or context; NULL if not told */
@@ -41,4 +41,5 @@ int api_config_file(const char *path, const char *context, struct api_config **o
 /* The same from text; reads no file. -EINVAL, -ENOTSUP (exec, auth-provider, proxy, ...). */
 int api_config_text(struct sv text, const char *folder, const char *context,
 		    struct api_config **out, struct err *e) NODISCARD;
+struct api_config *api_config_copy(const struct api_config *c);
 void api_config_free(struct api_config **c);

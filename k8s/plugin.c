@@ -1,0 +1,402 @@
+#include "k8s/plugin.h"
+
+#include <errno.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "third_party/kubelet/dra.pb-c.h"
+
+#define CLAIMS_PER_CALL_MAX                                                                        \
+	256 /* a pod names at most 32 claims of its own, this is many times that */
+#define HEALTH_STREAMS_MAX 64		     /* the kubelet opens one per connection */
+#define ANSWER_MAX	   ((size_t)4 << 20) /* what grpc-go receives by default */
+
+struct plugin {
+	struct loop *loop;
+	struct claims *claims;
+	struct grpc_service service;
+	struct list calls;  /* of struct batch, in flight */
+	struct list health; /* of struct health_stream */
+	struct plugin_stats stats;
+};
+
+/* One claim of one RPC. The answer is kept packed by the arena of its batch's response. */
+struct batch_claim {
+	struct batch *batch;
+	struct claim_call *call; /* NULL once answered */
+	char *uid;
+	char *error; /* NULL = done */
+	Dra__Device *devices;
+	size_t devices_n;
+};
+/* One NodePrepareResources or NodeUnprepareResources: answered when all its claims are. */
+struct batch {
+	struct list node;
+	struct plugin *plugin;
+	struct grpc_call *call;
+	struct batch_claim *claims;
+	size_t n, open;
+	bool prepare;
+};
+struct health_stream {
+	struct list node;
+	struct plugin *plugin;
+};
+
+/* ---- answers ---- */
+
+static char **one_string(const char *s)
+{
+	char **list = mem_alloc(sizeof(*list));
+
+	list[0] = mem_strdup(s);
+	return list;
+}
+
+static void device_set(Dra__Device *d, const struct claim_device *from)
+{
+	struct sv base = allocation_base_request(from->request);
+
+	dra__device__init(d);
+	d->n_request_names = 1;
+	d->request_names = mem_alloc(sizeof(char *));
+	d->request_names[0] = sv_dup(base);
+	d->pool_name = mem_strdup(from->pool);
+	d->device_name = mem_strdup(from->device);
+	d->n_cdi_device_ids = 1;
+	d->cdi_device_ids = one_string(from->cdi_id);
+	d->share_id = mem_strdup(from->share_id);
+}
+
+static void device_clear(Dra__Device *d)
+{
+	mem_free(d->request_names[0]);
+	mem_free(d->request_names);
+	mem_free(d->pool_name);
+	mem_free(d->device_name);
+	mem_free(d->cdi_device_ids[0]);
+	mem_free(d->cdi_device_ids);
+	mem_free(d->share_id);
+}
+
+static void batch_free(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct batch_claim *c = &b->claims[i];
+
+		if (c->call)
+			claim_call_cancel(c->call);
+		for (size_t j = 0; j < c->devices_n; j++)
+			device_clear(&c->devices[j]);
+		mem_free(c->devices);
+		mem_free(c->uid);
+		mem_free(c->error);
+	}
+	b->plugin->stats.inflight--;
+	list_remove(&b->node);
+	mem_free(b->claims);
+	mem_free(b);
+}
+
+/* Packs straight into the reply; protobuf-c appends to a buffer that we give. */
+struct pack_buffer {
+	ProtobufCBuffer base;
+	struct buf *out;
+};
+
+static void pack_append(ProtobufCBuffer *base, size_t n, const uint8_t *data)
+{
+	buf_put(container_of(base, struct pack_buffer, base)->out, data, n);
+}
+
+static void reply_message(struct grpc_call *call, const ProtobufCMessage *m)
+{
+	struct pack_buffer pack = { .base = { .append = pack_append } };
+	struct buf out;
+
+	buf_init(&out, ANSWER_MAX);
+	pack.out = &out;
+	protobuf_c_message_pack_to_buffer(m, &pack.base);
+	if (out.full)
+		grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "the answer is larger than 4 MiB");
+	else
+		grpc_call_reply(call, buf_sv(&out));
+	buf_done(&out);
+}
+
+static void reply_prepare(struct batch *b)
+{
+	Dra__PrepareResponse m = DRA__PREPARE_RESPONSE__INIT;
+	Dra__PrepareEntry *entries = mem_calloc(b->n + 1, sizeof(*entries));
+	Dra__PrepareResult *results = mem_calloc(b->n + 1, sizeof(*results));
+	Dra__PrepareEntry **refs = mem_calloc(b->n + 1, sizeof(*refs));
+	Dra__Device **devices = mem_calloc(b->n * ALLOCATION_RESULTS_MAX + 1, sizeof(*devices));
+	size_t at = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct batch_claim *c = &b->claims[i];
+
+		dra__prepare_entry__init(&entries[i]);
+		dra__prepare_result__init(&results[i]);
+		results[i].error = c->error;
+		results[i].n_devices = c->devices_n;
+		results[i].devices = &devices[at];
+		for (size_t j = 0; j < c->devices_n; j++)
+			devices[at++] = &c->devices[j];
+		entries[i].key = c->uid;
+		entries[i].value = &results[i];
+		refs[i] = &entries[i];
+	}
+	m.n_claims = b->n;
+	m.claims = refs;
+	reply_message(b->call, &m.base);
+	mem_free(entries);
+	mem_free(results);
+	mem_free(refs);
+	mem_free(devices);
+}
+
+static void reply_unprepare(struct batch *b)
+{
+	Dra__UnprepareResponse m = DRA__UNPREPARE_RESPONSE__INIT;
+	Dra__UnprepareEntry *entries = mem_calloc(b->n + 1, sizeof(*entries));
+	Dra__UnprepareResult *results = mem_calloc(b->n + 1, sizeof(*results));
+	Dra__UnprepareEntry **refs = mem_calloc(b->n + 1, sizeof(*refs));
+
+	for (size_t i = 0; i < b->n; i++) {
+		dra__unprepare_entry__init(&entries[i]);
+		dra__unprepare_result__init(&results[i]);
+		results[i].error = b->claims[i].error;
+		entries[i].key = b->claims[i].uid;
+		entries[i].value = &results[i];
+		refs[i] = &entries[i];
+	}
+	m.n_claims = b->n;
+	m.claims = refs;
+	reply_message(b->call, &m.base);
+	mem_free(entries);
+	mem_free(results);
+	mem_free(refs);
+}
+
+static void batch_finish(struct batch *b)
+{
+	if (b->open)
+		return;
+	if (b->prepare)
+		reply_prepare(b);
+	else
+		reply_unprepare(b);
+	batch_free(b);
+}
+
+static void on_answer(void *arg, const struct claim_answer *a)
+{
+	struct batch_claim *c = arg;
+	size_t n = MIN(a->n, (size_t)ALLOCATION_RESULTS_MAX);
+
+	c->call = NULL;
+	c->error = mem_strdup(a->error);
+	if (!a->error && n) {
+		c->devices = mem_calloc(n, sizeof(*c->devices));
+		c->devices_n = n;
+		for (size_t i = 0; i < n; i++)
+			device_set(&c->devices[i], &a->devices[i]);
+	}
+	c->batch->open--;
+	batch_finish(c->batch);
+}
+
+/* ---- requests ---- */
+
+static void on_cancel(void *arg, struct grpc_call *call)
+{
+	(void)call;
+	batch_free(arg);
+}
+
+static bool same_claim_before(Dra__Claim **claims, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (sv_eqs(sv_str(claims[j]->uid), claims[i]->uid))
+			return true;
+	return false;
+}
+
+/* What the kubelet never sends, but a broken peer may. */
+static const char *wrong_claims(Dra__Claim **claims, size_t n)
+{
+	if (n > CLAIMS_PER_CALL_MAX)
+		return "more than 256 claims in one call";
+	for (size_t i = 0; i < n; i++) {
+		const Dra__Claim *c = claims[i];
+
+		if (!c->uid || !*c->uid || !c->name || !*c->name || !c->namespace_ ||
+		    !*c->namespace_)
+			return "a claim lacks its namespace, name or uid";
+		if (strlen(c->uid) > JOURNAL_KEY_MAX || strchr(c->uid, '/'))
+			return "a claim's uid is no UID";
+		if (same_claim_before(claims, i))
+			return "a claim is named twice";
+	}
+	return NULL;
+}
+
+static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, Dra__Claim **claims,
+			size_t n)
+{
+	struct batch *b = MEM_NEW(struct batch);
+	uint64_t due = grpc_call_due_ms(call);
+
+	b->plugin = p;
+	b->call = call;
+	b->prepare = prepare;
+	b->n = b->open = n;
+	b->claims = mem_calloc(n + 1, sizeof(*b->claims));
+	list_push(&p->calls, &b->node);
+	p->stats.inflight++;
+	grpc_call_on_cancel(call, on_cancel, b);
+	for (size_t i = 0; i < n; i++) {
+		struct claim_ref ref = { claims[i]->namespace_, claims[i]->name, claims[i]->uid };
+		struct batch_claim *c = &b->claims[i];
+
+		c->batch = b;
+		c->uid = mem_strdup(claims[i]->uid);
+		c->call = (prepare ? claims_prepare : claims_unprepare)(p->claims, &ref, due,
+									on_answer, c);
+	}
+	batch_finish(b); /* at once when the call names no claim: a probe does that */
+}
+
+static void note_call(struct plugin *p, const char *method, uint64_t *counter)
+{
+	p->stats.last_call_wall_ms = loop_wall_ms(p->loop);
+	p->stats.last_method = method;
+	(*counter)++;
+}
+
+static void on_prepare(void *ctx, struct grpc_call *call, struct sv message)
+{
+	struct plugin *p = ctx;
+	Dra__PrepareRequest *m =
+	    dra__prepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
+	const char *wrong = m ? wrong_claims(m->claims, m->n_claims) : "the request is no message";
+
+	note_call(p, "NodePrepareResources", &p->stats.prepares);
+	if (wrong)
+		grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "NodePrepareResources: %s", wrong);
+	else
+		start_batch(p, call, true, m->claims, m->n_claims);
+	if (m)
+		dra__prepare_request__free_unpacked(m, NULL);
+}
+
+static void on_unprepare(void *ctx, struct grpc_call *call, struct sv message)
+{
+	struct plugin *p = ctx;
+	Dra__UnprepareRequest *m =
+	    dra__unprepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
+	const char *wrong = m ? wrong_claims(m->claims, m->n_claims) : "the request is no message";
+
+	note_call(p, "NodeUnprepareResources", &p->stats.unprepares);
+	if (wrong)
+		grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "NodeUnprepareResources: %s", wrong);
+	else
+		start_batch(p, call, false, m->claims, m->n_claims);
+	if (m)
+		dra__unprepare_request__free_unpacked(m, NULL);
+}
+
+/* ---- device health: held open ---- */
+
+static void on_health_end(void *arg, struct grpc_call *call)
+{
+	struct health_stream *h = arg;
+
+	(void)call;
+	list_remove(&h->node);
+	mem_free(h);
+}
+
+static size_t list_length(const struct list *l)
+{
+	size_t n = 0;
+
+	list_for_each (i, l)
+		n++;
+	return n;
+}
+
+/*
+ * The kubelet 1.36 opens this stream on every plugin and tries again every 5 s when it is refused;
+ * held open it costs nothing. Nothing is reported yet: a device without a report is Unknown.
+ */
+static void on_health_watch(void *ctx, struct grpc_call *call, struct sv message)
+{
+	struct plugin *p = ctx;
+	struct health_stream *h;
+
+	(void)message;
+	if (list_length(&p->health) >= HEALTH_STREAMS_MAX) {
+		grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "more than %d health streams",
+			       HEALTH_STREAMS_MAX);
+		return;
+	}
+	h = MEM_NEW(struct health_stream);
+	h->plugin = p;
+	list_push(&p->health, &h->node);
+	grpc_call_on_cancel(call, on_health_end, h);
+	grpc_call_open(call);
+}
+
+/* ---- public ---- */
+
+static const struct grpc_method methods[] = {
+	{ "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodePrepareResources", false, on_prepare },
+	{ "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodeUnprepareResources", false, on_unprepare },
+	{ "/k8s.io.kubelet.pkg.apis.dra.v1beta1.DRAPlugin/NodePrepareResources", false,
+	  on_prepare },
+	{ "/k8s.io.kubelet.pkg.apis.dra.v1beta1.DRAPlugin/NodeUnprepareResources", false,
+	  on_unprepare },
+	{ "/v1alpha1.DRAResourceHealth/NodeWatchResources", true, on_health_watch },
+	{ "/v1.DRAResourceHealth/NodeWatchResources", true, on_health_watch },
+};
+
+struct plugin *plugin_new(struct loop *l, struct claims *claims)
+{
+	struct plugin *p = MEM_NEW(struct plugin);
+
+	p->loop = l;
+	p->claims = claims;
+	p->stats.last_method = "";
+	p->service = (struct grpc_service){ methods, ARRAY_LEN(methods), p };
+	list_init(&p->calls);
+	list_init(&p->health);
+	return p;
+}
+
+/* After its server: the calls of that have ended as cancelled. */
+void plugin_free(struct plugin **pp)
+{
+	struct plugin *p = *pp;
+
+	if (!p)
+		return;
+	list_for_each_safe (n, &p->calls)
+		batch_free(list_entry(n, struct batch, node));
+	list_for_each_safe (h, &p->health)
+		mem_free(list_entry(h, struct health_stream, node));
+	mem_free(p);
+	*pp = NULL;
+}
+
+const struct grpc_service *plugin_services(const struct plugin *p, size_t *n)
+{
+	*n = 1;
+	return &p->service;
+}
+
+const struct plugin_stats *plugin_stats(const struct plugin *p)
+{
+	return &p->stats;
+}
