@@ -7,7 +7,13 @@
 #include "core/slab.h"
 #include "gpu/edits.h"
 
-enum { GPU_NAME_MAX = 63, GPU_UUID_MAX = 95, GPU_PCI_MAX = 15, GPU_TEXT_MAX = 64 };
+enum {
+	GPU_NAME_MAX = 63,
+	GPU_UUID_MAX = 95,
+	GPU_PCI_MAX = 15,
+	GPU_TEXT_MAX = 64,   /* of a string or version: the API server refuses more */
+	GPU_FACETS_MAX = 32, /* attributes and capacities of one device: the same */
+};
 
 enum gpu_value_kind { GPU_INT, GPU_BOOL, GPU_STRING, GPU_VERSION };
 struct gpu_attribute {
@@ -43,3 +49,22 @@ struct gpu_device {
 	size_t capacities_n;
 	struct gpu_edits edits; /* of this device alone; the common ones are the vendor's */
 };
+
+/* Filling one: values are copied, text is cut at GPU_TEXT_MAX on a character's border. */
+void device_add_string(struct gpu_device *d, const char *domain, const char *name, const char *s);
+void device_add_version(struct gpu_device *d, const char *domain, const char *name, const char *s);
+void device_add_int(struct gpu_device *d, const char *domain, const char *name, int64_t v);
+void device_add_bool(struct gpu_device *d, const char *domain, const char *name, bool v);
+void device_mark_extra(struct gpu_device *d); /* the attribute added last is one of ours */
+void device_add_capacity(struct gpu_device *d, const char *name, uint64_t value);
+/*
+ * Sorts, and drops extras until GPU_FACETS_MAX holds: `order` names them, least wanted first, and
+ * ends with NULL. Returns how many went; each is logged.
+ */
+size_t device_seal(struct gpu_device *d, const char *const *order);
+void device_trouble(struct gpu_device *d, const char *fmt, ...) PRINTF(2, 3);
+/* Whether what others see of it is equal: everything but links, handles and addresses. */
+bool device_same(const struct gpu_device *a, const struct gpu_device *b);
+const struct gpu_attribute *device_attribute(const struct gpu_device *d, const char *domain,
+					     const char *name); /* NULL if absent */
+void device_done(struct gpu_device *d); /* releases what it owns; identity stays readable */

@@ -30,12 +30,19 @@ struct gpu_edits {
 	struct arena *arena; /* owns every string and array; NULL when empty */
 };
 
+/* All that one vendor's driver or one device may bring; a real driver's list takes 20 KiB. */
+enum { EDITS_BYTES_MAX = 512 << 10 };
+
 void edits_init(struct gpu_edits *e);
 void edits_done(struct gpu_edits *e);
-/* All copy. -E2BIG beyond the arena's cap. */
+/* All copy; what is NULL in the argument stays NULL. -E2BIG beyond EDITS_BYTES_MAX. */
 int edits_add_node(struct gpu_edits *e, const struct gpu_edit_node *n) NODISCARD;
 int edits_add_mount(struct gpu_edits *e, const struct gpu_edit_mount *m) NODISCARD;
 int edits_add_env(struct gpu_edits *e, const char *assignment) NODISCARD;
 int edits_add_hook(struct gpu_edits *e, const char *const *args) NODISCARD;
 int edits_add_gid(struct gpu_edits *e, unsigned gid) NODISCARD;
 uint64_t edits_hash(const struct gpu_edits *e); /* equal content, equal hash, across processes */
+/* For messages: edits_put() writes fields of gpu/proto/tlv.h; edits_get() adds to `e`. -EBADMSG. */
+struct buf;
+void edits_put(struct buf *b, const struct gpu_edits *e);
+int edits_get(struct sv bytes, struct gpu_edits *e) NODISCARD;

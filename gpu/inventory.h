@@ -20,11 +20,18 @@ enum inventory_state {
 };
 enum { INVENTORY_CHANGED_STATE = 1, INVENTORY_CHANGED_DEVICES = 2 };
 
+/* Why these: opening a driver wakes every GPU, one after another; a query touches one that is
+ * awake. */
+enum { INVENTORY_OPEN_MS = 60000, INVENTORY_QUERY_MS = 5000 };
+
+struct gpu_vendor;
 struct inventory_conf {
 	const struct roots *roots;
 	const struct worker_host *host; /* how workers start */
 	bool extras;			/* publish our own attributes */
 	int uevent_fd;			/* -1 = open the real one; a test gives its own */
+	uint32_t open_ms, query_ms;	/* deadlines of the workers' calls; 0 = the above */
+	const struct gpu_vendor *const *vendors; /* ends with NULL; NULL = all that are built in */
 };
 
 struct inventory *inventory_new(struct loop *l, const struct inventory_conf *conf);
@@ -37,14 +44,20 @@ void inventory_unlisten(struct inventory *inv, void *arg);
 enum inventory_state inventory_state(const struct inventory *inv);
 const char *inventory_reason(const struct inventory *inv); /* why not ready; "" when ready */
 uint64_t inventory_since_ms(const struct inventory *inv);  /* loop time of the last state change */
-struct list *inventory_devices(struct inventory *inv);	   /* of struct gpu_device.node, in order */
-struct gpu_vendor;
-struct gpu_device *inventory_by_name(struct inventory *inv, struct sv name);
+/*
+ * Of struct gpu_device.node, in order. Holds also what is not to be published: devices in trouble
+ * (`trouble` not empty) and absent ones (`present` false), kept under their handle since a claim
+ * may hold them; they come back to life under it.
+ */
+struct list *inventory_devices(struct inventory *inv);
+struct gpu_device *inventory_by_name(struct inventory *inv, struct sv name); /* present first */
+struct gpu_device *inventory_by_identity(struct inventory *inv, struct sv pci, struct sv uuid);
 struct gpu_device *inventory_get(struct inventory *inv, slab_handle handle);
 /* Edits that every container with a device of this vendor gets; NULL until ready. */
 const struct gpu_edits *inventory_common_edits(struct inventory *inv,
 					       const struct gpu_vendor *vendor);
 void inventory_rescan(struct inventory *inv, const char *why);
+const struct gpu_vendor *const *inventory_vendors(const struct inventory *inv);
 /* For status and metrics. */
 struct inventory_worker {
 	const char *role;
