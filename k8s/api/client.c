@@ -23,27 +23,21 @@
 #include "core/map.h"
 #include "core/mem.h"
 #include "core/sm.h"
-#include "core/version.h"
 #include "k8s/api/answer.h"
-#include "k8s/api/identity.h"
+#include "k8s/api/link.h"
 #include "k8s/api/path.h"
-#include "k8s/api/quiet.h"
+#include "k8s/api/retry.h"
 #include "transport/h2_client.h"
-#include "transport/tls.h"
 
 enum {
 	TRY_MS = 15000,		  /* one read: a stuck stream must not eat the whole deadline */
 	DISCOVERY_MS = 10000,	  /* asking which versions are served */
 	BACKOFF_FIRST_MS = 100,	  /* first wait before a new try; a healthy server answers in 5 */
 	BACKOFF_CAP_MS = 5000,	  /* so that WAIT notices the end of trouble soon */
-	RETRY_AFTER_MS = 1000,	  /* 429 without a header, as client-go */
-	RETRY_AFTER_CAP = 10000,  /* WAIT: a caller with a deadline looks again after this */
-	LAST_TRY_MS = 1000,	  /* before the deadline; enough for one answer */
 	REPROBES_MAX = 2,	  /* versions can change under one call only so often */
 	STREAM_HIGH = 256 << 10,  /* unread bytes of a stream before its window stays closed */
 	STREAM_MAX = 4 << 20,	  /* h2's receive window is far below: more is an error */
 	PATH_MAX_BYTES = 8 << 10, /* a path with two selectors takes about 300 */
-	WARNINGS_MAX = 64,	  /* different warnings remembered; later ones repeat at worst */
 };
 
 /* A page of slices: 16 MiB and what a tree of it may cost (about 100 bytes a value). */
@@ -71,32 +65,18 @@ static const struct sm_conf call_conf[] = {
 
 struct api {
 	struct loop *loop;
-	struct api_config *config;
+	struct link *link;
 	struct api_hooks hooks;
-	char *user_agent;
-	struct tls_client *tls;
-	uint64_t certificate; /* counts changes of the TLS material */
-	struct h2_client *h2;
-	struct identity identity;
 	struct map calls; /* by id */
 	uint64_t last_id;
 
-	enum api_version version;
-	enum api_version guess; /* the next one to try when discovery is closed to us */
+	enum api_version version; /* served, NONE = not known (any more) */
+	enum api_version guess;	  /* the next one to try when discovery is closed to us */
 	bool guessed;
 	uint64_t discovery; /* id of the call that asks, 0 = none */
 	/* Result of a discovery that failed; calls in DISCOVERY take it as theirs. */
 	struct err discovery_error;
 	int discovery_status, discovery_http;
-
-	double interval_ms;  /* between requests, 0 = no limit */
-	double allowance_ms; /* burst */
-	double next_ms;	     /* when the bucket of the next request is due */
-
-	struct quiet quiet;
-	uint64_t warned[WARNINGS_MAX];
-	unsigned warned_n;
-	bool troubled; /* connection: something was logged, so its end is too */
 };
 
 /* Owner: the api's map until it ends, then the loop's deferred frees. */
@@ -174,12 +154,6 @@ static const char *verb_content_type(enum api_verb v)
 	if (v == API_PATCH)
 		return "application/merge-patch+json";
 	return v == API_APPLY ? "application/apply-patch+yaml" : "application/json";
-}
-
-/* Doing it twice is as good as once. */
-static bool verb_idempotent(enum api_verb v)
-{
-	return v != API_CREATE;
 }
 
 static struct sv id_key(const uint64_t *id)
@@ -278,73 +252,6 @@ static void call_pause(struct call *c, uint64_t ms)
 	loop_timer_set(&c->timer, MIN(ms, call_left_ms(c)));
 }
 
-/* ---- the connection's owner: what every try shares ---- */
-
-/* How long this request must still wait for its share of kube-api-qps; books it. */
-static uint64_t api_pace(struct api *a)
-{
-	double now = (double)loop_now_ms(a->loop), start;
-
-	if (a->interval_ms <= 0)
-		return 0;
-	start = MAX(a->next_ms, now - a->allowance_ms);
-	a->next_ms = start + a->interval_ms;
-	return start > now ? (uint64_t)(start - now) + 1 : 0;
-}
-
-static void api_warn_once(struct api *a, struct sv header)
-{
-	char text[256];
-	uint64_t hash;
-
-	if (!answer_warning(header, text, sizeof(text)))
-		return;
-	hash = map_hash(sv_str(text));
-	for (unsigned i = 0; i < MIN(a->warned_n, WARNINGS_MAX); i++)
-		if (a->warned[i] == hash)
-			return;
-	a->warned[a->warned_n++ % WARNINGS_MAX] = hash;
-	if (a->warned_n == 2 * WARNINGS_MAX)
-		a->warned_n = WARNINGS_MAX;
-	log_warn("api server warns", LOG_S("warning", text));
-}
-
-/* A new certificate of ours or a new CA: the next handshakes use it. */
-static bool api_reload_tls(struct api *a)
-{
-	struct err e = { "" };
-	unsigned held;
-	int r;
-
-	if (!a->tls)
-		return false;
-	r = tls_client_reload(a->tls, &e);
-	if (r < 0 && quiet_pass(&a->quiet, SV("tls"), loop_now_ms(a->loop), &held))
-		log_warn("api server credentials cannot be read, the old ones are kept",
-			 LOG_S("error", e.text));
-	a->certificate += r > 0;
-	return r > 0;
-}
-
-static void api_on_connection(void *arg, enum h2_client_state s)
-{
-	struct api *a = arg;
-	const char *why = h2_client_stats(a->h2)->last_error;
-	unsigned held;
-
-	if (s == H2_CLIENT_CONNECTING)
-		(void)api_reload_tls(a);
-	if (s == H2_CLIENT_WAITING &&
-	    quiet_pass(&a->quiet, sv_str(why), loop_now_ms(a->loop), &held)) {
-		a->troubled = true;
-		log_warn("api server is not reachable", LOG_S("error", why), LOG_I("held", held));
-	}
-	if (s == H2_CLIENT_UP && a->troubled) {
-		a->troubled = false;
-		log_info("api server is reachable again");
-	}
-}
-
 /* ---- discovery ---- */
 
 static enum api_version pick_version(const struct json *group)
@@ -431,7 +338,7 @@ static void try_on_head(void *arg, int status, const struct h2_header *headers, 
 		if (sv_eqs(headers[i].name, "retry-after"))
 			retry_after = headers[i].value;
 		else if (sv_eqs(headers[i].name, "warning"))
-			api_warn_once(c->api, headers[i].value);
+			link_warn(c->api->link, headers[i].value);
 		else if (sv_eqs(headers[i].name, "content-type"))
 			c->json_type = sv_starts(headers[i].value, SV("application/json"));
 	}
@@ -484,7 +391,7 @@ static size_t try_headers(const struct call *c, struct sv token, struct h2_heade
 	size_t n = 0;
 
 	h[n++] = (struct h2_header){ SV("accept"), SV("application/json") };
-	h[n++] = (struct h2_header){ SV("user-agent"), sv_str(c->api->user_agent) };
+	h[n++] = (struct h2_header){ SV("user-agent"), sv_str(c->api->link->user_agent) };
 	if (token.n)
 		h[n++] = (struct h2_header){ SV("authorization"), token };
 	if (buf_len(&c->body))
@@ -519,6 +426,7 @@ static void try_reset(struct call *c)
 static void try_start(struct call *c)
 {
 	struct api *a = c->api;
+	struct link *k = a->link;
 	struct h2_header headers[4];
 	struct h2_request_conf conf = { .method = verb_method(c->verb), .headers = headers };
 	struct sv token;
@@ -527,14 +435,14 @@ static void try_start(struct call *c)
 
 	try_reset(c);
 	c->tries++;
-	r = identity_header(&a->identity, &token, &c->error);
+	r = identity_header(&k->identity, &token, &c->error);
 	if (r < 0) {
 		c->status = r;
 		sm_move(&c->sm, CALL_ANSWERED);
 		return;
 	}
-	c->token = a->identity.generation;
-	c->certificate = a->certificate;
+	c->token = k->identity.generation;
+	c->certificate = k->certificate;
 	c->version = call_discovers(c) ? a->version : API_VERSION_NONE;
 	if (c->make_body) {
 		buf_clear(&c->body);
@@ -556,7 +464,7 @@ static void try_start(struct call *c)
 	conf.arg = c;
 	c->try_us = loop_now_us(a->loop);
 	sm_move(&c->sm, CALL_TRYING);
-	c->request = h2_client_send(a->h2, &conf);
+	c->request = h2_client_send(k->h2, &conf);
 	buf_done(&path);
 }
 
@@ -599,23 +507,11 @@ static void answer_judge(struct call *c)
 		answer_text(c->http, status, buf_sv(&c->answer), &c->error);
 }
 
-/* After a 401: is there another token or certificate than the one that was refused? */
-static bool fresh_identity(struct call *c)
-{
-	struct api *a = c->api;
-
-	if (identity_refused(&a->identity, c->token) || c->certificate != a->certificate)
-		return true;
-	if (!a->config->cert_file || !api_reload_tls(a))
-		return false;
-	h2_client_renew(a->h2);
-	return true;
-}
-
-/* Goes again with it at once, but only once, so that it cannot spin. */
+/* A 401 goes again at once when there is another identity; only once, so that it cannot spin. */
 static bool retry_auth(struct call *c)
 {
-	return c->status == API_UNAUTHORIZED && fresh_identity(c) && !c->auth_tries++;
+	return c->status == API_UNAUTHORIZED &&
+	       link_refused(c->api->link, c->token, c->certificate) && !c->auth_tries++;
 }
 
 /* The version went away (an upgrade or downgrade of the control plane): ask what is served now. */
@@ -635,44 +531,18 @@ static bool retry_version(struct call *c)
 	return true;
 }
 
-/* The same request may be sent again without doing harm. */
-static bool safe_again(const struct call *c)
-{
-	if (c->status == API_BUSY || !c->sent)
-		return true;
-	/* A server that says when to come back has not acted. */
-	return verb_idempotent(c->verb) || (c->status == API_SERVER && c->retry_after_ms);
-}
-
-/* Trouble that passes by itself. */
-static bool passing(const struct call *c)
-{
-	bool wait = c->retry == API_RETRY_WAIT;
-
-	switch (c->status) {
-	case API_BUSY:
-		return true;
-	case API_SERVER:
-		return wait || c->http == 502 || c->http == 503 || c->http == 504 ||
-		       c->retry_after_ms;
-	case API_UNAUTHORIZED:
-	case API_FORBIDDEN:
-	case API_NOT_SERVED:
-	case -EBADMSG:
-		return wait;
-	case -E2BIG:
-	case -EINVAL:
-		return wait && !c->sent;
-	default:
-		return c->status < 0;
-	}
-}
-
 /* How long to wait before the next try; false: the call is over. */
 static bool retry_later(struct call *c, uint64_t *delay_ms)
 {
-	bool wait = c->retry == API_RETRY_WAIT;
-	uint64_t told = c->retry_after_ms, left;
+	const struct retry_case rc = {
+		.verb = c->verb,
+		.policy = c->retry,
+		.status = c->status,
+		.http = c->http,
+		.retry_after_ms = c->retry_after_ms,
+		.sent = c->sent,
+	};
+	struct loop *l = c->api->loop;
 
 	if (c->on_data)
 		return false;
@@ -681,19 +551,8 @@ static bool retry_later(struct call *c, uint64_t *delay_ms)
 		*delay_ms = 0;
 		return c->status < 0 && c->status != -ETIMEDOUT && !c->sent && !c->refusals++;
 	}
-	if (!passing(c) || !safe_again(c))
-		return false;
-	if (c->status == API_BUSY && !told)
-		told = RETRY_AFTER_MS;
-	if (wait)
-		told = MIN(told, RETRY_AFTER_CAP);
-	*delay_ms = MAX(backoff_next(&c->backoff, c->api->loop),
-			told ? loop_jitter(c->api->loop, told + told / 10, 9) : 0);
-	left = call_left_ms(c);
-	/* Who waits until a deadline wants a last look shortly before it. */
-	if (wait && left > 2 * (uint64_t)LAST_TRY_MS)
-		*delay_ms = MIN(*delay_ms, left - LAST_TRY_MS);
-	return *delay_ms < left;
+	return retry_may(&rc) &&
+	       retry_when(&rc, backoff_next(&c->backoff, l), call_left_ms(c), l, delay_ms);
 }
 
 static void log_retry(struct call *c, uint64_t delay_ms)
@@ -703,7 +562,7 @@ static void log_retry(struct call *c, uint64_t delay_ms)
 	unsigned held;
 
 	(void)snprintf(key, sizeof(key), "%d %d %s", c->verb, c->status, c->what);
-	if (!quiet_pass(&a->quiet, sv_str(key), loop_now_ms(a->loop), &held))
+	if (!quiet_pass(&a->link->quiet, sv_str(key), loop_now_ms(a->loop), &held))
 		return;
 	log_warn("api request is tried again", LOG_S("verb", api_verb_name(c->verb)),
 		 LOG_S("resource", c->what), LOG_S("error", c->error.text),
@@ -766,7 +625,7 @@ static void tick_ready(struct call *c)
 			loop_timer_set(&c->timer, call_left_ms(c));
 		return;
 	}
-	wait_ms = c->paced ? 0 : api_pace(a);
+	wait_ms = c->paced ? 0 : link_pace_ms(a->link);
 	c->paced = wait_ms > 0;
 	if (wait_ms) {
 		call_pause(c, wait_ms);
@@ -861,58 +720,17 @@ static void call_tick(void *arg)
 
 /* ---- public ---- */
 
-static int api_make_tls(struct api *a, struct err *e)
-{
-	const struct api_config *c = a->config;
-	struct tls_material m = {
-		.ca_file = c->ca_file,
-		.cert_file = c->cert_file,
-		.key_file = c->key_file,
-		.ca_pem = sv_str(c->ca_pem),
-		.cert_pem = sv_str(c->cert_pem),
-		.key_pem = sv_str(c->key_pem),
-	};
-
-	if (!c->tls)
-		return 0;
-	return tls_client_new(&m, c->server_name, c->insecure_skip_verify, &a->tls, e);
-}
-
-static void api_make_connection(struct api *a)
-{
-	struct h2_client_conf conf = {
-		.host = a->config->host,
-		.port = a->config->port,
-		.unix_path = a->config->unix_path,
-		.tls = a->tls,
-	};
-
-	a->h2 = h2_client_new(a->loop, &conf);
-	h2_client_on_state(a->h2, api_on_connection, a);
-}
-
 int api_new(struct loop *l, const struct api_conf *conf, struct api **out, struct err *e)
 {
 	struct api *a = MEM_NEW(struct api);
 	int r;
 
 	a->loop = l;
-	a->config = api_config_copy(conf->config);
 	a->hooks = conf->hooks;
-	a->user_agent = conf->user_agent ? mem_strdup(conf->user_agent)
-					 : mem_printf("tundra/%s", version_string());
 	map_init(&a->calls);
-	identity_init(&a->identity, l, a->config);
-	if (conf->qps > 0) {
-		a->interval_ms = 1000.0 / conf->qps;
-		a->allowance_ms = a->interval_ms * ((conf->burst ? conf->burst : 10) - 1);
-		a->next_ms = (double)loop_now_ms(l) - a->allowance_ms;
-	}
-	r = api_make_tls(a, e);
+	r = link_new(l, conf, &a->link, e);
 	if (r < 0)
 		api_free(&a);
-	else
-		api_make_connection(a);
 	*out = a;
 	return r;
 }
@@ -926,12 +744,8 @@ void api_free(struct api **a)
 	*a = NULL;
 	map_for_each (e, &x->calls)
 		call_detach(e->value);
-	h2_client_free(&x->h2);
-	tls_client_free(&x->tls);
-	identity_done(&x->identity);
+	link_free(&x->link);
 	map_done(&x->calls);
-	mem_free(x->user_agent);
-	api_config_free(&x->config);
 	mem_free(x);
 }
 
@@ -939,6 +753,7 @@ static struct call *call_new(struct api *a, enum api_verb verb, const struct api
 			     const struct path_options *o, uint64_t timeout_ms)
 {
 	struct call *c = MEM_NEW(struct call);
+	const char *prefix = a->link->config->prefix;
 	struct buf path;
 
 	c->api = a;
@@ -946,7 +761,7 @@ static struct call *call_new(struct api *a, enum api_verb verb, const struct api
 	c->raw = to->raw != NULL;
 	(void)sv_copy(c->what, sizeof(c->what), sv_str(to->raw ? to->raw : to->resource));
 	buf_init(&path, PATH_MAX_BYTES);
-	path_put(&path, a->config->prefix ? a->config->prefix : "", to, o, &c->version_at);
+	path_put(&path, prefix ? prefix : "", to, o, &c->version_at);
 	c->too_long = path.full;
 	c->path = buf_steal(&path);
 	buf_done(&path);
@@ -1009,7 +824,7 @@ void api_cancel(struct api *a, uint64_t id)
 const char *api_trouble(const struct api *a, uint64_t id)
 {
 	const struct call *c = map_get(&a->calls, id_key(&id));
-	const struct h2_client_stats *h2 = h2_client_stats(a->h2);
+	const struct h2_client_stats *h2 = h2_client_stats(a->link->h2);
 
 	if (!c)
 		return "";
@@ -1033,7 +848,7 @@ struct loop *api_loop(const struct api *a)
 
 const struct h2_client_stats *api_connection(const struct api *a)
 {
-	return h2_client_stats(a->h2);
+	return h2_client_stats(a->link->h2);
 }
 
 void api_put_preconditions(struct buf *out, const char *uid, const char *rv)

@@ -1,0 +1,216 @@
+#include "k8s/events.h"
+
+#include <stdarg.h>
+#include <time.h>
+
+#include "core/jsonw.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "k8s/api/client.h"
+
+#define REPEAT_MS     600000u /* the same event within 10 minutes is told once */
+#define RECENT_MAX    256u    /* remembered for that; the oldest is forgotten */
+#define MESSAGE_MAX   1024    /* of an Event's message (API: core/v1 Event) */
+#define IN_FLIGHT_MAX 16u     /* an API server that does not answer collects no more than these */
+#define TIMEOUT_MS    10000u
+
+struct recent {
+	uint64_t key, at_ms;
+};
+
+struct events {
+	struct loop *loop;
+	struct api *api;
+	char *component, *node;
+	struct recent recent[RECENT_MAX];
+	size_t next;
+	uint64_t minute_ms, in_minute, in_flight, sent, serial;
+	bool forbidden;
+};
+
+struct events *events_new(struct loop *l, struct api *api, const char *component, const char *node)
+{
+	struct events *e = MEM_NEW(struct events);
+
+	e->loop = l;
+	e->api = api;
+	e->component = mem_strdup(component);
+	e->node = mem_strdup(node);
+	e->serial = loop_random(l);
+	return e;
+}
+
+/* After its api_free(): pending calls get no callback then. */
+void events_free(struct events **ep)
+{
+	struct events *e = *ep;
+
+	if (!e)
+		return;
+	mem_free(e->component);
+	mem_free(e->node);
+	mem_free(e);
+	*ep = NULL;
+}
+
+static uint64_t fold(uint64_t h, const char *s)
+{
+	for (const char *p = s ? s : ""; *p; p++)
+		h = (h ^ (unsigned char)*p) * 0x100000001b3u;
+	return (h ^ 0xffu) * 0x100000001b3u;
+}
+
+static bool told_lately(struct events *e, uint64_t key)
+{
+	uint64_t now = loop_now_ms(e->loop);
+
+	for (size_t i = 0; i < RECENT_MAX; i++)
+		if (e->recent[i].key == key && now - e->recent[i].at_ms < REPEAT_MS)
+			return true;
+	e->recent[e->next++ % RECENT_MAX] = (struct recent){ key, now };
+	return false;
+}
+
+static bool too_many(struct events *e)
+{
+	uint64_t now = loop_now_ms(e->loop);
+
+	if (now - e->minute_ms >= 60000) {
+		e->minute_ms = now;
+		e->in_minute = 0;
+	}
+	return ++e->in_minute > EVENTS_PER_MINUTE || e->in_flight >= IN_FLIGHT_MAX;
+}
+
+static void on_sent(void *arg, const struct api_result *r)
+{
+	struct events *e = arg;
+
+	e->in_flight--;
+	if (!r->status) {
+		e->sent++;
+		return;
+	}
+	if (r->status == API_FORBIDDEN && !e->forbidden)
+		log_warn("Events are not allowed (RBAC: create events), none will be sent",
+			 LOG_S("error", r->error));
+	else
+		log_debug("an Event could not be sent", LOG_S("error", r->error));
+	e->forbidden = e->forbidden || r->status == API_FORBIDDEN;
+}
+
+static void put_time(struct jsonw *w, const char *key, uint64_t wall_ms)
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&s, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	jsonw_kstr(w, key, text);
+}
+
+static void put_object(struct jsonw *w, const struct events_object *o)
+{
+	bool node = sv_eqs(sv_str(o->kind), "Node");
+
+	jsonw_kobj(w, "involvedObject");
+	jsonw_kstr(w, "apiVersion", o->api_version);
+	jsonw_kstr(w, "kind", o->kind);
+	if (o->namespace && *o->namespace)
+		jsonw_kstr(w, "namespace", o->namespace);
+	jsonw_kstr(w, "name", o->name);
+	/* kubectl describe node looks for the Node's name here, as the kubelet writes it. */
+	if (node || (o->uid && *o->uid))
+		jsonw_kstr(w, "uid", node ? o->name : o->uid);
+	jsonw_end(w);
+}
+
+static void encode(struct events *e, const struct events_object *o, const char *type,
+		   const char *reason, const char *message, struct buf *out)
+{
+	uint64_t now = loop_wall_ms(e->loop);
+	struct jsonw w;
+
+	jsonw_init(&w, out);
+	jsonw_obj(&w);
+	jsonw_kstr(&w, "apiVersion", "v1");
+	jsonw_kstr(&w, "kind", "Event");
+	jsonw_kobj(&w, "metadata");
+	jsonw_key(&w, "name");
+	jsonw_fmt(&w, "%.200s.%016llx", o->name, (unsigned long long)e->serial++);
+	jsonw_end(&w);
+	put_object(&w, o);
+	jsonw_kstr(&w, "type", type);
+	jsonw_kstr(&w, "reason", reason);
+	jsonw_kstr(&w, "message", message);
+	jsonw_ki64(&w, "count", 1);
+	put_time(&w, "firstTimestamp", now);
+	put_time(&w, "lastTimestamp", now);
+	jsonw_kobj(&w, "source");
+	jsonw_kstr(&w, "component", e->component);
+	jsonw_kstr(&w, "host", e->node);
+	jsonw_end(&w);
+	jsonw_kstr(&w, "reportingComponent", e->component);
+	jsonw_kstr(&w, "reportingInstance", e->node);
+	jsonw_end(&w);
+}
+
+static void send(struct events *e, const struct events_object *o, const char *type,
+		 const char *reason, const char *message)
+{
+	const char *ns = o->namespace && *o->namespace ? o->namespace : "default";
+	struct api_request r = {
+		.verb = API_CREATE,
+		.to = { .group = API_GROUP_CORE, .version = "v1", .resource = "events", .ns = ns },
+		.timeout_ms = TIMEOUT_MS,
+		.retry = API_RETRY_NEVER,
+		.fn = on_sent,
+		.arg = e
+	};
+	uint64_t key =
+	    fold(fold(fold(fold(0xcbf29ce484222325u, o->name), o->uid), reason), message);
+	struct buf body;
+
+	if (e->forbidden || !*o->name || told_lately(e, key) || too_many(e))
+		return;
+	buf_init(&body, 16 << 10);
+	encode(e, o, type, reason, message, &body);
+	r.body = buf_sv(&body);
+	e->in_flight++;
+	(void)api_call(e->api, &r);
+	buf_done(&body);
+}
+
+void events_warn(struct events *e, const struct events_object *o, const char *reason,
+		 const char *fmt, ...)
+{
+	char message[MESSAGE_MAX];
+	va_list ap;
+
+	if (!e)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	send(e, o, "Warning", reason, message);
+}
+
+void events_note(struct events *e, const struct events_object *o, const char *reason,
+		 const char *fmt, ...)
+{
+	char message[MESSAGE_MAX];
+	va_list ap;
+
+	if (!e)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	send(e, o, "Normal", reason, message);
+}
+
+uint64_t events_sent(const struct events *e)
+{
+	return e ? e->sent : 0;
+}
