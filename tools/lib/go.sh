@@ -63,10 +63,24 @@ module_bin() {
   printf '%s/%s-%s\n' "$TUNDRA_CACHE" "${1%%-*}" "$(module_version "$1")"
 }
 
+# What a module's own release build sets at link time; without it helm takes itself for one of Kubernetes 1.20 and refuses charts.
+module_ldflags() {
+  local minor package
+  case $1 in
+    k8s*) printf -- '-X k8s.io/component-base/version.gitVersion=v%s' "$(module_version "$1")" ;;
+    containerd) printf -- '-X github.com/containerd/containerd/v2/version.Version=v%s' "$(module_version "$1")" ;;
+    helm)
+      minor=$(awk '$1 == "k8s.io/client-go" { split($2, v, "."); print v[2]; exit }' "$TOP/test/cluster/modules/helm/go.mod")
+      for package in chartutil lint/rules; do
+        printf -- '-X helm.sh/helm/v3/pkg/%s.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/%s.k8sVersionMinor=%s ' "$package" "$package" "$minor"
+      done
+      ;;
+  esac
+}
+
 # The folder appears by one rename, so it is whole or not there.
 build_module() {
-  local module=$1 version out part go
-  version=$(module_version "$module")
+  local module=$1 out part go
   out=$(module_bin "$module")
   [ ! -d "$out" ] || return 0
   go=$(find_go)
@@ -76,7 +90,7 @@ build_module() {
   cd "$TOP/test/cluster/modules/$module" || return
   # One build at a time and niced: a Kubernetes build takes every core for minutes, others work on this machine too.
   CGO_ENABLED=0 GOFLAGS='-buildvcs=false -mod=readonly' GOTOOLCHAIN=local nice timeout 3600 "$go" build -trimpath \
-    -ldflags="-s -w -X k8s.io/component-base/version.gitVersion=v$version" -o "$part/" tool
+    -ldflags="-s -w $(module_ldflags "$module")" -o "$part/" tool
   # etcd's main package lies in a folder that is named server.
   [ ! -f "$part/server" ] || mv "$part/server" "$part/etcd"
   mv -T "$part" "$out"
