@@ -23,4 +23,9 @@
 #define must(c) ((c) ? (void)0 : must_fail(#c, __FILE__, __LINE__))
 void must_fail(const char *what, const char *file, int line) NORETURN;
 
+/* Fortified headers define some of these as macros, which clang will not poison. */
+#undef strcpy
+#undef strcat
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf gets atoi strtok

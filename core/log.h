@@ -18,10 +18,17 @@ struct log_field {
 #define LOG_SV(k, v) ((struct log_field){ .key = (k), .kind = LOG_FIELD_STR, .s = (v) })
 #define LOG_I(k, v)  ((struct log_field){ .key = (k), .kind = LOG_FIELD_INT, .i = (int64_t)(v) })
 
-/* Process-wide, set once at start (the one global: every module logs). */
+/*
+ * Process-wide, set once at start (the one global: every module logs). `program` becomes a field of
+ * each line unless NULL. Never blocks: what a full pipe does not take is dropped, and the next line
+ * that gets through is preceded by one that tells how many. A line is at most 4096 bytes, the last
+ * that a pipe takes whole; a longer one is cut and ends with the field cut=true.
+ */
 void log_init(enum log_level max, bool json, const char *program);
 bool log_on(enum log_level level);
 void log_write(enum log_level level, const char *sentence, const struct log_field *f, size_t n);
+/* Simulations give their own clock (Unix ms); NULL restores the system's. */
+void log_clock(uint64_t (*wall_ms)(void *arg), void *arg);
 /* Tests capture lines instead of writing them; NULL restores stderr. */
 void log_capture(void (*fn)(void *arg, enum log_level level, struct sv line), void *arg);
 

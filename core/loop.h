@@ -24,8 +24,9 @@ struct event_base *loop_base(struct loop *l); /* for evhttp and evdns only */
 
 void loop_run(struct loop *l);			     /* turns until loop_stop() */
 bool loop_turn(struct loop *l, int64_t max_wait_ms); /* one turn; -1 = no limit. false: stopped,
-							or a virtual loop with nothing left to do */
-void loop_stop(struct loop *l);
+							or a virtual loop with nothing left to do.
+							A virtual clock moves at most that far */
+void loop_stop(struct loop *l); /* ends after this turn; holds until loop_run() has returned */
 
 uint64_t loop_now_ms(const struct loop *l);	 /* monotonic, fixed during a turn */
 uint64_t loop_now_us(const struct loop *l);	 /* monotonic, read anew: for measuring phases */
@@ -39,15 +40,18 @@ struct loop_timer {
 	struct loop *loop;
 	loop_fn fn;
 	void *arg;
-	uint64_t due_ms;
-	size_t slot; /* heap position + 1; 0 = not armed */
+	uint64_t due_ms, seq; /* equal due times fire in the order they were set */
+	size_t slot;	      /* heap position + 1; 0 = not armed */
 };
 void loop_timer_init(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg);
 void loop_timer_set(struct loop_timer *t, uint64_t delay_ms); /* re-arms if armed */
 void loop_timer_stop(struct loop_timer *t);		      /* safe on zeroed or stopped */
 bool loop_timer_armed(const struct loop_timer *t);
 
-/* Readiness of a descriptor, level-triggered, embedded in its owner. Does not own the fd. */
+/*
+ * Readiness of a descriptor, level-triggered, embedded in its owner. Does not own the fd. When both
+ * directions are ready fn is called once for each.
+ */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_io {
 	struct loop *loop;
@@ -79,7 +83,8 @@ void loop_task_stop(struct loop_task *t); /* safe on zeroed */
 /* Runs fn(obj) at the end of the turn: nothing is freed under its own callback. */
 void loop_defer_free(struct loop *l, void *obj, void (*fn)(void *obj));
 
-/* Unix signal: fn runs on the loop. Owned by the loop, one per signal number. */
+/* Unix signal: fn runs on the loop. Owned by the loop, one per signal number; NULL ends it. One
+ * loop of a process at a time may take signals. */
 void loop_on_signal(struct loop *l, int signo, loop_fn fn, void *arg);
 
 /* Turn statistics, for the watchdog and metrics. */

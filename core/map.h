@@ -27,6 +27,8 @@ void *map_del(struct map *m, struct sv key); /* the removed value or NULL */
 /* The next used entry at or behind *pos, NULL at the end. Order is arbitrary. */
 struct map_entry *map_next(const struct map *m, size_t *pos);
 uint64_t map_hash(struct sv key); /* the seeded hash itself */
+/* Fixes the hash seed, hence the order of iteration: for simulations, before the first entry. */
+void map_seed(uint64_t k0, uint64_t k1);
 
 #define map_for_each(e, m)                                                                         \
 	for (size_t e##_pos = 0, e##_once = 1; e##_once; e##_once = 0)                             \

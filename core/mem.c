@@ -1,0 +1,124 @@
+#include "core/mem.h"
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <unistd.h>
+
+/* Out of memory is not an error to handle: no format buffer, no allocation, one line, abort. */
+static void NORETURN oom(void)
+{
+	static const char text[] = "fatal: out of memory\n";
+
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0) {
+		/* Nobody is left to tell. */
+	}
+	abort();
+}
+
+static size_t product(size_t n, size_t size)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(n, size, &total))
+		oom();
+	return total;
+}
+
+void *mem_alloc(size_t size)
+{
+	void *p = malloc(size ? size : 1);
+
+	if (!p)
+		oom();
+	return p;
+}
+
+void *mem_calloc(size_t n, size_t size)
+{
+	size_t total = product(n, size);
+	void *p = calloc(1, total ? total : 1);
+
+	if (!p)
+		oom();
+	return p;
+}
+
+void *mem_zalloc(size_t size)
+{
+	return mem_calloc(1, size);
+}
+
+void *mem_realloc(void *p, size_t n, size_t size)
+{
+	size_t total = product(n, size);
+	void *q = realloc(p, total ? total : 1);
+
+	if (!q)
+		oom();
+	return q;
+}
+
+void *mem_dup(const void *p, size_t size)
+{
+	void *q = mem_alloc(size);
+
+	if (size)
+		memcpy(q, p, size);
+	return q;
+}
+
+char *mem_strndup(const char *s, size_t n)
+{
+	size_t len;
+	char *q;
+
+	if (!s)
+		return NULL;
+	len = strnlen(s, n);
+	q = mem_alloc(len + 1);
+	memcpy(q, s, len);
+	q[len] = '\0';
+	return q;
+}
+
+char *mem_strdup(const char *s)
+{
+	return s ? mem_dup(s, strlen(s) + 1) : NULL;
+}
+
+char *mem_vprintf(const char *fmt, va_list ap)
+{
+	char *s;
+
+	/* Fails for want of memory only: our formats are literals without wide characters. */
+	if (vasprintf(&s, fmt, ap) < 0)
+		oom();
+	return s;
+}
+
+char *mem_printf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	s = mem_vprintf(fmt, ap);
+	va_end(ap);
+	return s;
+}
+
+void mem_free(void *p)
+{
+	free(p);
+}
+
+static void *realloc_bytes(void *p, size_t size)
+{
+	return mem_realloc(p, 1, size);
+}
+
+void mem_install(void)
+{
+	event_set_mem_functions(mem_alloc, realloc_bytes, mem_free);
+	json_set_alloc_funcs(mem_alloc, mem_free);
+}
