@@ -4,6 +4,7 @@
 #include "core/map.h"
 #include "core/mem.h"
 #include "k8s/api/client.h"
+#include "k8s/events.h"
 
 #define START_MS   30000u  /* after the ledger opened: the kubelet comes first */
 #define PERIOD_MS  600000u /* between two rounds */
@@ -16,9 +17,9 @@ struct suspect {
 	struct list node; /* gc->round, while it waits for its turn */
 	struct gc *owner;
 	char *uid, *ns, *name;
-	uint64_t gone_ms; /* loop time it was first seen gone, 0 = it was there */
-	bool seen;	  /* in the ledger when this round began */
-	bool reported;
+	uint64_t gone_ms;     /* loop time it was first seen gone, 0 = it was there */
+	bool seen;	      /* in the ledger when this round began */
+	const char *reported; /* why it was kept when last told */
 };
 
 struct gc {
@@ -79,10 +80,10 @@ static void report(struct gc *g, struct suspect *s, const char *why)
 	struct events_object claim = { "resource.k8s.io/v1", "ResourceClaim", s->ns, s->name,
 				       s->uid };
 
-	if (s->reported)
+	if (s->reported == why)
 		return;
-	s->reported = true;
-	g->stats.orphans++;
+	g->stats.orphans += !s->reported;
+	s->reported = why;
 	log_warn("a prepared claim is gone from the API server", LOG_S("claim", s->name),
 		 LOG_S("namespace", s->ns), LOG_S("uid", s->uid), LOG_S("kept", why));
 	events_warn(g->conf.events, &claim, "OrphanedClaim",

@@ -501,10 +501,13 @@ static void read_only(struct ledger *l)
 	buf_done(&file);
 }
 
-static void ask_handover(struct ledger *l)
+void ledger_ask_handover(struct ledger *l)
 {
 	struct buf text;
 	int r;
+
+	if (l->state != LEDGER_OPENING || l->lock_fd >= 0)
+		return;
 
 	buf_init(&text, 1024);
 	buf_printf(&text, "%s\n", l->instance);
@@ -643,7 +646,6 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 		return 0;
 	err_set(&l->reason, 0, "waiting for the hand-over from the running instance");
 	read_only(l);
-	ask_handover(l);
 	loop_timer_set(&l->timer, LOCK_POLL_MS);
 	return 0;
 }

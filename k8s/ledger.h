@@ -22,10 +22,10 @@ struct ledger_claim {
 	struct ledger_device *devices;
 	size_t devices_n;
 	uint64_t allocation; /* hash of what was allocated, for comparing with a fresh one */
-	char *plan; /* undo list of gpu/plan, opaque bytes */
+	char *plan;	     /* undo list of gpu/plan, opaque bytes */
 	size_t plan_n;
-	char *boot_id;	     /* boot in which it was prepared */
-	char *unknown;	     /* members of other versions, as ",\"x\":..." or NULL */
+	char *boot_id; /* boot in which it was prepared */
+	char *unknown; /* members of other versions, as ",\"x\":..." or NULL */
 	uint64_t since_wall_ms;
 };
 void ledger_claim_free(struct ledger_claim **c);
@@ -62,6 +62,11 @@ struct ledger_conf {
 int ledger_open(struct loop *l, const struct ledger_conf *conf, struct ledger **out,
 		struct err *e) NODISCARD;
 void ledger_free(struct ledger **l); /* releases the lock */
+/*
+ * Another instance has the lock: asks it to let go. Called once this instance is registered, so
+ * that the kubelet's new calls come here before the other stops serving. No effect otherwise.
+ */
+void ledger_ask_handover(struct ledger *l);
 enum ledger_state ledger_state(const struct ledger *l);
 const char *ledger_reason(const struct ledger *l);
 void ledger_settle(struct ledger *l); /* what was in flight is over */

@@ -3,7 +3,6 @@
  * struct driver: one DRA driver on one node, put together from its parts, without globals, so that
  * several live in one process. Owns its claims, publisher, plugin, registration and servers.
  */
-#include "core/metrics.h"
 #include "core/roots.h"
 #include "k8s/claim.h"
 #include "k8s/events.h"
@@ -11,30 +10,38 @@
 #include "k8s/plugin.h"
 #include "k8s/publisher.h"
 #include "k8s/registration.h"
+#include "k8s/stats.h"
 
 struct driver_conf {
 	const char *name;     /* "gpu.nvidia.com" */
-	const char *node;     /* of Kubernetes */
-	const char *instance; /* pod UID; NULL: one instance, upstream's socket names */
+	const char *node;     /* of Kubernetes; also the pool's name */
+	const char *instance; /* pod UID; NULL: one instance only, upstream's socket names */
 	const char *boot_id;
 	const struct roots *roots;
-	const char *hook; /* program to copy into the plugin folder, NULL = path given below */
-	const char *hook_path;
+	const char
+	    *hook_source; /* program to copy into the plugin folder; NULL: hook_path is there */
+	const char *hook_path; /* as the host sees it; NULL: the copy in the plugin folder */
 	struct api *api;
 	struct inventory *inventory;
-	struct worker *disk, *host_worker; /* not owned */
-	struct metrics *metrics;	   /* not owned */
-	struct events *events;		   /* not owned, may be NULL */
-	bool publish_held; /* false while something forbids publishing (device plugin conflict) */
+	struct worker *disk; /* not owned, as all above */
+	struct stats *stats;
+	struct events *events; /* may be NULL */
+	/* Does a process hold one of these GPUs? See struct gc_conf. */
+	void (*in_use)(void *ctx, const char *const *identities, size_t n,
+		       void (*answer)(void *arg, int in_use), void *arg);
+	void *in_use_ctx;
 };
 struct driver;
 int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **out,
 	       struct err *e) NODISCARD;
 void driver_free(struct driver **d);
-/* Ends waits, finishes what is in flight, then removes the sockets; slices stay. */
+/* Ends waits, finishes what is in flight, then removes the sockets; slices stay. done() once. */
 void driver_drain(struct driver *d, void (*done)(void *arg), void *arg);
-/* Reasons why not ready, one per line; false when ready. Readiness = registered and serving. */
-bool driver_not_ready(const struct driver *d, struct buf *reasons);
-void driver_hold_publishing(struct driver *d, bool hold);
+/* Reasons why not ready, one per line. Readiness = registered and serving; devices are another
+ * thing. */
+bool driver_ready(const struct driver *d, struct buf *reasons);
+/* Writes no slices while held (another agent serves the same GPUs); the reason is for status. */
+void driver_hold_publishing(struct driver *d, const char *reason);
 struct jsonw;
 void driver_status(struct driver *d, struct jsonw *w); /* members of an open object */
+void driver_scrape(struct driver *d);		       /* brings its gauges up to date */

@@ -93,6 +93,7 @@ static void batch_free(struct batch *b)
 		mem_free(c->error);
 	}
 	b->plugin->stats.inflight--;
+	b->plugin->stats.preparing -= b->prepare;
 	list_remove(&b->node);
 	mem_free(b->claims);
 	mem_free(b);
@@ -255,6 +256,7 @@ static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, 
 	b->claims = mem_calloc(n + 1, sizeof(*b->claims));
 	list_push(&p->calls, &b->node);
 	p->stats.inflight++;
+	p->stats.preparing += prepare;
 	grpc_call_on_cancel(call, on_cancel, b);
 	for (size_t i = 0; i < n; i++) {
 		struct claim_ref ref = { claims[i]->namespace_, claims[i]->name, claims[i]->uid };

@@ -10,9 +10,9 @@
 
 struct plugin;
 struct plugin_stats {
-	uint64_t last_call_wall_ms; /* of the kubelet, 0 = none yet */
-	const char *last_method;    /* "NodePrepareResources" ... */
-	uint64_t prepares, unprepares, inflight;
+	uint64_t last_call_wall_ms;			    /* of the kubelet, 0 = none yet */
+	const char *last_method;			    /* "NodePrepareResources" ... */
+	uint64_t prepares, unprepares, inflight, preparing; /* preparing: of those in flight */
 };
 struct plugin *plugin_new(struct loop *l, struct claims *claims);
 void plugin_free(struct plugin **p);

@@ -18,7 +18,6 @@
 #include <inttypes.h>
 
 #include "core/backoff.h"
-#include "core/jsonw.h"
 #include "core/log.h"
 #include "core/map.h"
 #include "core/mem.h"
@@ -123,38 +122,6 @@ struct call {
 };
 
 static void call_tick(void *arg);
-
-const char *api_verb_name(enum api_verb v)
-{
-	static const char *const names[API_VERBS] = {
-		[API_GET] = "GET",	 [API_LIST] = "LIST",
-		[API_CREATE] = "CREATE", [API_UPDATE] = "UPDATE",
-		[API_PATCH] = "PATCH",	 [API_APPLY] = "APPLY",
-		[API_DELETE] = "DELETE", [API_DELETE_ALL] = "DELETE_ALL",
-		[API_WATCH] = "WATCH",
-	};
-
-	must(v < API_VERBS);
-	return names[v];
-}
-
-static const char *verb_method(enum api_verb v)
-{
-	static const char *const methods[API_VERBS] = {
-		[API_GET] = "GET",	 [API_LIST] = "GET",	      [API_CREATE] = "POST",
-		[API_UPDATE] = "PUT",	 [API_PATCH] = "PATCH",	      [API_APPLY] = "PATCH",
-		[API_DELETE] = "DELETE", [API_DELETE_ALL] = "DELETE", [API_WATCH] = "GET",
-	};
-
-	return methods[v];
-}
-
-static const char *verb_content_type(enum api_verb v)
-{
-	if (v == API_PATCH)
-		return "application/merge-patch+json";
-	return v == API_APPLY ? "application/apply-patch+yaml" : "application/json";
-}
 
 static struct sv id_key(const uint64_t *id)
 {
@@ -397,7 +364,7 @@ static size_t try_headers(const struct call *c, struct sv token, struct h2_heade
 	if (buf_len(&c->body))
 		h[n++] = (struct h2_header){
 			SV("content-type"),
-			sv_str(c->content_type ? c->content_type : verb_content_type(c->verb)),
+			sv_str(c->content_type ? c->content_type : path_content_type(c->verb)),
 		};
 	return n;
 }
@@ -428,7 +395,7 @@ static void try_start(struct call *c)
 	struct api *a = c->api;
 	struct link *k = a->link;
 	struct h2_header headers[4];
-	struct h2_request_conf conf = { .method = verb_method(c->verb), .headers = headers };
+	struct h2_request_conf conf = { .method = path_method(c->verb), .headers = headers };
 	struct sv token;
 	struct buf path;
 	int r;
@@ -849,23 +816,4 @@ struct loop *api_loop(const struct api *a)
 const struct h2_client_stats *api_connection(const struct api *a)
 {
 	return h2_client_stats(a->link->h2);
-}
-
-void api_put_preconditions(struct buf *out, const char *uid, const char *rv)
-{
-	struct jsonw w;
-
-	jsonw_init(&w, out);
-	jsonw_obj(&w);
-	jsonw_kstr(&w, "kind", "DeleteOptions");
-	jsonw_kstr(&w, "apiVersion", "v1");
-	if (uid || rv)
-		jsonw_kobj(&w, "preconditions");
-	if (uid)
-		jsonw_kstr(&w, "uid", uid);
-	if (rv)
-		jsonw_kstr(&w, "resourceVersion", rv);
-	if (uid || rv)
-		jsonw_end(&w);
-	jsonw_end(&w);
 }

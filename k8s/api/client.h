@@ -160,5 +160,8 @@ const struct h2_client_stats *api_connection(const struct api *a);
 
 /* Body of a DELETE: only when uid and resourceVersion (each may be NULL) still match. */
 void api_put_preconditions(struct buf *out, const char *uid, const char *rv);
+/* Replaces the strings by copies; done() releases them. For those who keep a target. */
+void api_target_copy(struct api_target *t);
+void api_target_done(struct api_target *t);
 /* Percent-encodes for a path segment or a query value. */
 void api_put_escaped(struct buf *out, const char *s);

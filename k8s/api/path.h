@@ -1,5 +1,8 @@
 #pragma once
-/* The :path of a request: names and selectors percent-encoded, the version left open if needed. */
+/*
+ * What a request line is made of: method, content type and :path. Names and selectors are
+ * percent-encoded, the version is left open if it must be discovered.
+ */
 #include "core/buf.h"
 #include "k8s/api/client.h"
 
@@ -15,3 +18,6 @@ struct path_options {
  */
 void path_put(struct buf *out, const char *prefix, const struct api_target *t,
 	      const struct path_options *o, size_t *version_at);
+
+const char *path_method(enum api_verb v);	/* HTTP method */
+const char *path_content_type(enum api_verb v); /* of its body, unless the caller knows better */

@@ -16,12 +16,11 @@ enum watch_type {
 };
 
 /* ---- framer: bytes in, events out; no I/O ---- */
-enum { WATCH_EVENT_MAX = 4 << 20 }; /* bytes: an object is at most 3 MiB, twice kept by nobody */
+enum { WATCH_EVENT_MAX = 4 << 20 }; /* bytes; an object is at most 3 MiB */
 
 typedef void (*watch_event_fn)(void *arg, enum watch_type type, const struct json *object);
 struct watch_framer {
-	struct buf line;
-	size_t seen; /* bytes of `line` already searched for its end */
+	struct buf line; /* the event that is not whole yet */
 };
 void watch_framer_init(struct watch_framer *f);
 void watch_framer_done(struct watch_framer *f);
@@ -41,7 +40,8 @@ struct watch_conf {
 	/* ADDED, MODIFIED, DELETED. The watch may be freed from it. */
 	void (*on_event)(void *arg, enum watch_type type, const struct json *object,
 			 enum api_version v);
-	/* The version is too old (410) or the shape changed: list again, make a new watch. */
+	/* The version is too old (410, or refused): list again and make a new watch. The watch
+	 * rests; it may be freed from it. */
 	void (*on_gone)(void *arg);
 	/* e != NULL: not connected because of ..., retried; NULL: works (again). May be NULL. */
 	void (*on_trouble)(void *arg, const struct err *e);

@@ -1,0 +1,550 @@
+#include "k8s/node.h"
+
+#include <errno.h>
+
+#include "core/fsx.h"
+#include "core/jsonw.h"
+#include "core/log.h"
+#include "core/mem.h"
+
+#define START_GRACE_MS	30000u /* existing slices stay this long while the GPUs are not ready */
+#define UNLOAD_GRACE_MS 5000u  /* and this long when the vendor's driver goes away */
+#define REGISTERING_MS	5000u  /* the kubelet connects before it confirms, or a moment later */
+#define CHECKPOINT_MAX	((size_t)64 << 20)
+#define PATH_BYTES	512
+
+struct driver {
+	struct loop *loop;
+	struct driver_conf conf;
+	char *name, *node, *folder, *socket, *registrar, *ledger_path, *hook_path, *held;
+	struct cdi *cdi;
+	struct claims *claims;
+	struct plugin *plugin;
+	struct grpc_server *server;
+	struct registration *registration;
+	struct publisher *publisher;
+	struct gc *gc;
+	struct pool_source source;
+	const struct gpu_device **published; /* scratch for the source */
+	size_t published_max;
+	struct loop_timer grace; /* ends the time in which not ready keeps the slices */
+	uint64_t common_hash;
+	bool was_ready, emptied;
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+/* ---- where the devices come from ---- */
+
+static uint64_t grace_ms(const struct driver *d)
+{
+	return d->was_ready ? UNLOAD_GRACE_MS : START_GRACE_MS;
+}
+
+/* A driver that is there and does not answer keeps its GPUs: they may well work. */
+static bool keeps_slices(struct driver *d)
+{
+	struct inventory *inv = d->conf.inventory;
+	uint64_t since = inventory_since_ms(inv), now = loop_now_ms(d->loop);
+
+	if (inventory_state(inv) == INVENTORY_TROUBLE && d->was_ready)
+		return true;
+	if (now - since >= grace_ms(d))
+		return false;
+	loop_timer_set(&d->grace, since + grace_ms(d) - now);
+	return true;
+}
+
+static void tell_emptied(struct driver *d)
+{
+	struct events_object node = { "v1", "Node", NULL, d->node, d->node };
+	const char *why = inventory_reason(d->conf.inventory);
+
+	if (d->emptied)
+		return;
+	d->emptied = true;
+	log_error("the GPUs are not ready: the published slices are emptied",
+		  LOG_S("driver", d->name), LOG_S("why", why));
+	events_warn(d->conf.events, &node, "GPUsNotReady", "%s publishes no devices: %s", d->name,
+		    why);
+}
+
+static int source_devices(void *ctx, const struct gpu_device *const **out, size_t *n)
+{
+	struct driver *d = ctx;
+	size_t used = 0;
+
+	*out = d->published;
+	*n = 0;
+	if (inventory_state(d->conf.inventory) != INVENTORY_READY) {
+		if (keeps_slices(d))
+			return POOL_NOT_READY;
+		tell_emptied(d);
+		return 0;
+	}
+	list_for_each (i, inventory_devices(d->conf.inventory)) {
+		const struct gpu_device *g = list_entry(i, struct gpu_device, node);
+
+		if (!g->present || *g->trouble)
+			continue;
+		if (used == d->published_max) {
+			d->published_max = used ? used * 2 : 16;
+			d->published =
+			    mem_realloc(d->published, d->published_max, sizeof(*d->published));
+		}
+		d->published[used++] = g;
+	}
+	*out = d->published;
+	*n = used;
+	return 0;
+}
+
+static void on_grace(void *arg)
+{
+	struct driver *d = arg;
+
+	publisher_changed(d->publisher);
+}
+
+static const struct gpu_vendor *vendor_of(struct inventory *inv)
+{
+	struct list *devices = inventory_devices(inv);
+
+	return list_empty(devices) ? NULL
+				   : list_entry(devices->next, struct gpu_device, node)->vendor;
+}
+
+static void on_inventory(void *arg, unsigned changed)
+{
+	struct driver *d = arg;
+	struct inventory *inv = d->conf.inventory;
+	const struct gpu_vendor *vendor = vendor_of(inv);
+
+	if (inventory_state(inv) == INVENTORY_READY) {
+		d->was_ready = true;
+		d->emptied = false;
+		loop_timer_stop(&d->grace);
+		cdi_set_common(d->cdi, vendor ? inventory_common_edits(inv, vendor) : NULL);
+	}
+	claims_on_inventory(d->claims, changed);
+	publisher_changed(d->publisher);
+}
+
+/* ---- what the parts tell ---- */
+
+static void on_report(void *arg, const struct claim_report *r)
+{
+	struct driver *d = arg;
+
+	stats_report(d->conf.stats, d->name, r);
+	if (r->error)
+		log_error("claim operation failed", LOG_S("driver", d->name),
+			  LOG_S("operation", r->operation), LOG_S("claim", r->ref->name),
+			  LOG_S("namespace", r->ref->namespace), LOG_S("uid", r->ref->uid),
+			  LOG_S("pod", r->pod), LOG_S("devices", r->devices),
+			  LOG_I("ms", r->total_us / 1000), LOG_S("error", r->error));
+	else
+		log_info("claim operation done", LOG_S("driver", d->name),
+			 LOG_S("operation", r->operation), LOG_S("claim", r->ref->name),
+			 LOG_S("namespace", r->ref->namespace), LOG_S("uid", r->ref->uid),
+			 LOG_S("pod", r->pod), LOG_S("devices", r->devices),
+			 LOG_I("fetch_us", r->phase_us[CLAIM_PHASE_FETCH]),
+			 LOG_I("wait_us", r->phase_us[CLAIM_PHASE_WAIT]),
+			 LOG_I("store_us", r->phase_us[CLAIM_PHASE_STORE]),
+			 LOG_I("apply_us", r->phase_us[CLAIM_PHASE_APPLY]),
+			 LOG_I("total_us", r->total_us));
+}
+
+static bool is_registered(void *arg)
+{
+	struct driver *d = arg;
+	uint64_t confirmed = registration_confirmed_ms(d->registration);
+
+	if (registration_state(d->registration) != REGISTRATION_DONE)
+		return false;
+	return grpc_server_connections(d->server) > 0 ||
+	       loop_now_ms(d->loop) - confirmed < REGISTERING_MS;
+}
+
+static void on_registration(void *arg, enum registration_state s)
+{
+	struct driver *d = arg;
+	struct events_object node = { "v1", "Node", NULL, d->node, d->node };
+
+	if (s == REGISTRATION_REFUSED)
+		events_warn(d->conf.events, &node, "RegistrationRefused", "%s: %s", d->name,
+			    registration_reason(d->registration));
+	if (s != REGISTRATION_DONE)
+		return;
+	ledger_ask_handover(claims_ledger(d->claims));
+	publisher_changed(d->publisher);
+}
+
+static void on_publish(void *arg, bool ok)
+{
+	struct driver *d = arg;
+
+	if (!ok)
+		stats_publish_failed(d->conf.stats, d->name);
+}
+
+/* ---- start ---- */
+
+/*
+ * Upstream's state with claims in it: its pods run on GPUs that this ledger knows nothing of, so
+ * going on would give them away twice.
+ */
+static int refuse_upstream_state(const struct driver *d, struct err *e)
+{
+	static const struct json_limits limits = { CHECKPOINT_MAX, 2000000, 64 };
+	char *path _mem_free_ = mem_printf("%s/checkpoint.json", d->folder);
+	struct json *root = NULL;
+	struct err why = { 0 };
+	struct buf file;
+	size_t claims;
+	int r;
+
+	buf_init(&file, CHECKPOINT_MAX);
+	r = fsx_read(path, CHECKPOINT_MAX, &file);
+	if (!r)
+		r = json_parse(buf_sv(&file), &limits, &root, &why);
+	claims = json_len(json_get(root, "v2", "preparedClaims")) +
+		 json_len(json_get(root, "v1", "preparedClaims"));
+	json_free(&root);
+	buf_done(&file);
+	if (r == -ENOENT || (!r && !claims))
+		return 0;
+	if (r < 0)
+		return err_set(e, -EEXIST,
+			       "cannot read %s, the state of the driver that ran here before (%s): "
+			       "remove it once no pod of this node uses a GPU",
+			       path, *err_text(&why) ? err_text(&why) : strerror(-r));
+	return err_set(
+	    e, -EEXIST,
+	    "%s holds %zu prepared claims of the driver that ran here before, which this version "
+	    "cannot take over: drain the node (kubectl drain), then remove that file",
+	    path, claims);
+}
+
+static int install_hook(struct driver *d, struct err *e)
+{
+	char *copy _mem_free_ = mem_printf("%s/tundra-cdi-hook", d->folder);
+	int r = 0;
+
+	if (d->conf.hook_source)
+		r = fsx_copy(d->conf.hook_source, copy, 0755);
+	if (r < 0)
+		return err_sys(e, r, "cannot copy %s to %s", d->conf.hook_source, copy);
+	d->hook_path = mem_strdup(d->conf.hook_path ? d->conf.hook_path : copy);
+	return 0;
+}
+
+static void name_files(struct driver *d)
+{
+	const struct roots *roots = d->conf.roots;
+	const char *instance = d->conf.instance;
+
+	d->folder = mem_printf("%s/%s", roots->plugins, d->name);
+	d->ledger_path = mem_printf("%s/ledger", d->folder);
+	if (instance) {
+		d->socket = mem_printf("%s/dra-%s.sock", d->folder, instance);
+		d->registrar = mem_printf("%s/%s-%s-reg.sock", roots->registry, d->name, instance);
+	} else {
+		d->socket = mem_printf("%s/dra.sock", d->folder);
+		d->registrar = mem_printf("%s/%s-reg.sock", roots->registry, d->name);
+	}
+}
+
+static int start_claims(struct driver *d, struct err *e)
+{
+	struct ledger_conf ledger = { .path = d->ledger_path,
+				      .boot_id = d->conf.boot_id,
+				      .instance = d->conf.instance ? d->conf.instance : "single",
+				      .disk = d->conf.disk };
+	struct cdi_conf cdi = { .root = d->conf.roots->cdi,
+				.driver = d->name,
+				.hook = d->hook_path };
+	struct claims_conf claims = { .driver = d->name,
+				      .pool = d->node,
+				      .api = d->conf.api,
+				      .inventory = d->conf.inventory,
+				      .events = d->conf.events,
+				      .ledger = &ledger,
+				      .on_report = on_report,
+				      .arg = d };
+
+	d->cdi = cdi_new(&cdi);
+	claims.cdi = d->cdi;
+	return claims_new(d->loop, &claims, &d->claims, e);
+}
+
+/* The service listens before the kubelet can hear of it. */
+static int start_servers(struct driver *d, struct err *e)
+{
+	struct registration_conf reg = { .driver = d->name,
+					 .endpoint = d->socket,
+					 .socket = d->registrar,
+					 .on_state = on_registration,
+					 .arg = d };
+	const struct grpc_service *services;
+	struct grpc_limits limits = grpc_limits_default;
+	size_t n;
+	int r;
+
+	limits.root_only = true;
+	d->plugin = plugin_new(d->loop, d->claims);
+	d->server = grpc_server_new(d->loop, &limits);
+	services = plugin_services(d->plugin, &n);
+	for (size_t i = 0; i < n; i++)
+		grpc_server_add(d->server, &services[i]);
+	r = grpc_server_listen_unix(d->server, d->socket, 0600, e);
+	if (r < 0)
+		return err_wrap(e, r, "DRA service socket");
+	r = registration_new(d->loop, &reg, &d->registration, e);
+	return r < 0 ? err_wrap(e, r, "registration socket") : 0;
+}
+
+static void start_publisher(struct driver *d)
+{
+	struct publisher_conf pub = { .driver = d->name,
+				      .node = d->node,
+				      .pool = d->node,
+				      .api = d->conf.api,
+				      .events = d->conf.events,
+				      .registered = is_registered,
+				      .on_publish = on_publish,
+				      .arg = d };
+	struct gc_conf gc = { .api = d->conf.api,
+			      .claims = d->claims,
+			      .events = d->conf.events,
+			      .inventory = d->conf.inventory,
+			      .in_use = d->conf.in_use,
+			      .ctx = d->conf.in_use_ctx };
+
+	pub.source = (struct pool_source){ source_devices, d };
+	d->publisher = publisher_new(d->loop, &pub);
+	publisher_start(d->publisher);
+	d->gc = gc_new(d->loop, &gc);
+}
+
+int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **out, struct err *e)
+{
+	struct driver *d = MEM_NEW(struct driver);
+	int r;
+
+	d->loop = l;
+	d->conf = *conf;
+	d->name = mem_strdup(conf->name);
+	d->node = mem_strdup(conf->node);
+	name_files(d);
+	loop_timer_init(&d->grace, l, on_grace, d);
+	stats_driver(conf->stats, d->name);
+	r = fsx_mkdirs(d->folder, 0750);
+	if (r < 0)
+		r = err_sys(e, r, "cannot make the plugin folder %s", d->folder);
+	if (!r)
+		r = refuse_upstream_state(d, e);
+	if (!r)
+		r = install_hook(d, e);
+	if (!r)
+		r = start_claims(d, e);
+	if (!r) {
+		start_publisher(d); /* before the registration, whose news it takes */
+		r = start_servers(d, e);
+	}
+	if (r < 0) {
+		driver_free(&d);
+		return err_wrap(e, r, "driver %s", conf->name);
+	}
+	inventory_listen(conf->inventory, on_inventory, d);
+	on_inventory(d, INVENTORY_CHANGED_STATE);
+	*out = d;
+	return 0;
+}
+
+void driver_free(struct driver **dp)
+{
+	struct driver *d = *dp;
+
+	if (!d)
+		return;
+	inventory_unlisten(d->conf.inventory, d);
+	loop_timer_stop(&d->grace);
+	registration_free(&d->registration);
+	grpc_server_free(&d->server);
+	plugin_free(&d->plugin);
+	gc_free(&d->gc);
+	publisher_free(&d->publisher);
+	claims_free(&d->claims);
+	cdi_free(&d->cdi);
+	mem_free(d->published);
+	mem_free(d->name);
+	mem_free(d->node);
+	mem_free(d->folder);
+	mem_free(d->socket);
+	mem_free(d->registrar);
+	mem_free(d->ledger_path);
+	mem_free(d->hook_path);
+	mem_free(d->held);
+	mem_free(d);
+	*dp = NULL;
+}
+
+/* ---- stop ---- */
+
+static void on_server_idle(void *arg)
+{
+	struct driver *d = arg;
+
+	if (d->drained)
+		d->drained(d->drained_arg);
+	d->drained = NULL;
+}
+
+static void on_claims_idle(void *arg)
+{
+	struct driver *d = arg;
+
+	grpc_server_drain(d->server, on_server_idle, d);
+}
+
+void driver_drain(struct driver *d, void (*done)(void *arg), void *arg)
+{
+	d->drained = done;
+	d->drained_arg = arg;
+	registration_free(&d->registration);
+	claims_drain(d->claims, on_claims_idle, d);
+}
+
+/* ---- what it says of itself ---- */
+
+bool driver_ready(const struct driver *d, struct buf *reasons)
+{
+	bool ready = true;
+
+	if (!d->registration) {
+		buf_printf(reasons, "%s: shutting down\n", d->name);
+		return false;
+	}
+	if (registration_state(d->registration) != REGISTRATION_DONE) {
+		buf_printf(reasons, "%s: %s\n", d->name, registration_reason(d->registration));
+		ready = false;
+	}
+	if (ledger_state(claims_ledger(d->claims)) != LEDGER_OPEN) {
+		buf_printf(reasons, "%s: ledger: %s\n", d->name,
+			   ledger_reason(claims_ledger(d->claims)));
+		ready = false;
+	}
+	return ready;
+}
+
+void driver_hold_publishing(struct driver *d, const char *reason)
+{
+	mem_free(d->held);
+	d->held = mem_strdup(reason);
+	publisher_hold(d->publisher, reason != NULL);
+}
+
+static void status_claim(void *arg, const struct claim_info *i)
+{
+	struct jsonw *w = arg;
+
+	jsonw_obj(w);
+	jsonw_kstr(w, "uid", i->uid);
+	jsonw_kstr(w, "namespace", i->namespace);
+	jsonw_kstr(w, "name", i->name);
+	jsonw_kstr(w, "state", i->quarantined ? "quarantined" : i->state);
+	if (i->waiting_for)
+		jsonw_kstr(w, "waitingFor", i->waiting_for);
+	jsonw_ki64(w, "sinceMs", (int64_t)i->since_wall_ms);
+	jsonw_karr(w, "devices");
+	for (size_t k = 0; k < i->devices_n; k++) {
+		jsonw_obj(w);
+		jsonw_kstr(w, "request", i->devices[k].request);
+		jsonw_kstr(w, "device", i->devices[k].device);
+		jsonw_kstr(w, "uuid", i->devices[k].identity);
+		if (i->devices[k].admin)
+			jsonw_kbool(w, "adminAccess", true);
+		jsonw_end(w);
+	}
+	jsonw_end(w);
+	jsonw_end(w);
+}
+
+static void status_publisher(const struct driver *d, struct jsonw *w)
+{
+	const struct publisher_stats *p = publisher_stats(d->publisher);
+
+	jsonw_kobj(w, "publisher");
+	jsonw_kbool(w, "synced", p->synced);
+	jsonw_ki64(w, "slices", (int64_t)p->slices);
+	jsonw_ki64(w, "devices", (int64_t)p->devices);
+	jsonw_ki64(w, "generation", p->generation);
+	jsonw_ki64(w, "lastPublishMs", (int64_t)p->last_publish_wall_ms);
+	jsonw_ki64(w, "failures", (int64_t)p->failures);
+	jsonw_kstr(w, "lastError", p->last_error);
+	if (d->held)
+		jsonw_kstr(w, "held", d->held);
+	jsonw_end(w);
+}
+
+static const char *ledger_name(enum ledger_state s)
+{
+	static const char *const names[] = { "opening", "open", "yielded", "failed" };
+
+	return names[s];
+}
+
+void driver_status(struct driver *d, struct jsonw *w)
+{
+	const struct plugin_stats *calls = plugin_stats(d->plugin);
+	struct ledger *ledger = claims_ledger(d->claims);
+
+	jsonw_kstr(w, "name", d->name);
+	jsonw_kbool(w, "registered",
+		    d->registration && registration_state(d->registration) == REGISTRATION_DONE);
+	if (d->registration && *registration_reason(d->registration))
+		jsonw_kstr(w, "registration", registration_reason(d->registration));
+	jsonw_kstr(w, "socket", d->socket);
+	jsonw_kobj(w, "kubelet");
+	jsonw_ki64(w, "lastCallMs", (int64_t)calls->last_call_wall_ms);
+	jsonw_kstr(w, "lastMethod", calls->last_method);
+	jsonw_ki64(w, "inflight", (int64_t)calls->inflight);
+	jsonw_end(w);
+	jsonw_kobj(w, "ledger");
+	jsonw_kstr(w, "state", ledger_name(ledger_state(ledger)));
+	jsonw_kstr(w, "reason", ledger_reason(ledger));
+	jsonw_ki64(w, "batches", (int64_t)ledger_stats(ledger)->batches);
+	jsonw_ki64(w, "bytes", (int64_t)ledger_stats(ledger)->bytes);
+	jsonw_end(w);
+	status_publisher(d, w);
+	jsonw_karr(w, "claims");
+	claims_each(d->claims, status_claim, w);
+	jsonw_end(w);
+}
+
+struct device_count {
+	size_t devices;
+};
+
+static void count_devices(void *arg, const struct claim_info *i)
+{
+	((struct device_count *)arg)->devices += i->devices_n;
+}
+
+void driver_scrape(struct driver *d)
+{
+	const struct plugin_stats *calls = plugin_stats(d->plugin);
+	struct device_count count = { 0 };
+
+	claims_each(d->claims, count_devices, &count);
+	stats_prepared(d->conf.stats, d->name, d->node, count.devices, claims_prepared(d->claims),
+		       claims_waiting(d->claims));
+	stats_published(d->conf.stats, d->name, publisher_stats(d->publisher));
+	stats_kubelet(d->conf.stats, d->name, calls->last_call_wall_ms,
+		      d->registration && registration_state(d->registration) == REGISTRATION_DONE);
+	stats_ledger(d->conf.stats, d->name, ledger_stats(claims_ledger(d->claims)),
+		     cdi_bytes_written(d->cdi));
+	stats_inflight(d->conf.stats, d->name, "prepare", calls->preparing);
+	stats_inflight(d->conf.stats, d->name, "unprepare", calls->inflight - calls->preparing);
+}

@@ -1,0 +1,299 @@
+#include "k8s/stats.h"
+
+#include "core/mem.h"
+#include "k8s/publisher.h"
+
+/* nvidia_dra_request_duration_seconds: 0.05 * 2^k, as upstream. */
+static const double upstream_bounds[] = { 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8 };
+/* Ours begin where a prepare really is, and reach as far as a wait can. */
+static const double phase_bounds[] = { 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+				       0.5,    1,     2.5,   5,	    10,	  30,	 45,   120, 600 };
+
+enum family {
+	REQUESTS,
+	DURATION,
+	INFLIGHT,
+	DEVICES,
+	PREPARE_ERRORS,
+	UNPREPARE_ERRORS,
+	RESULTS,
+	PHASES,
+	CLAIMS,
+	WAITING_CLAIMS,
+	PUBLISHED_DEVICES,
+	PUBLISHED_SLICES,
+	GENERATION,
+	PUBLISH_WRITES,
+	PUBLISH_FAILURES,
+	PUBLISH_TIME,
+	KUBELET_TIME,
+	REGISTERED,
+	LEDGER_BYTES,
+	LEDGER_SYNCS,
+	LEDGER_FAILURES,
+	CDI_BYTES,
+	WORKER_STARTS,
+	WORKER_CRASHES,
+	WORKER_TIMEOUTS,
+	FAMILIES
+};
+
+#define COUNTER METRICS_COUNTER
+#define GAUGE	METRICS_GAUGE
+static const struct metrics_desc table[FAMILIES] = {
+	[REQUESTS] = { "nvidia_dra_requests_total",
+		       "Successful claim operations.",
+		       COUNTER,
+		       { "driver", "operation" },
+		       NULL,
+		       0 },
+	[DURATION] = { "nvidia_dra_request_duration_seconds",
+		       "Duration of successful claim operations.",
+		       METRICS_HISTOGRAM,
+		       { "driver", "operation" },
+		       upstream_bounds,
+		       ARRAY_LEN(upstream_bounds) },
+	[INFLIGHT] = { "nvidia_dra_requests_inflight",
+		       "Claim operations under way.",
+		       GAUGE,
+		       { "driver", "operation" },
+		       NULL,
+		       0 },
+	[DEVICES] = { "nvidia_dra_prepared_devices",
+		      "Devices prepared for claims.",
+		      GAUGE,
+		      { "node", "driver", "device_type" },
+		      NULL,
+		      0 },
+	[PREPARE_ERRORS] = { "nvidia_dra_node_prepare_errors_total",
+			     "Failed prepares.",
+			     COUNTER,
+			     { "driver", "error_type" },
+			     NULL,
+			     0 },
+	[UNPREPARE_ERRORS] = { "nvidia_dra_node_unprepare_errors_total",
+			       "Failed unprepares.",
+			       COUNTER,
+			       { "driver", "error_type" },
+			       NULL,
+			       0 },
+	[RESULTS] = { "tundra_requests_total",
+		      "Claim operations by result.",
+		      COUNTER,
+		      { "driver", "operation", "result" },
+		      NULL,
+		      0 },
+	[PHASES] = { "tundra_phase_duration_seconds",
+		     "Time of a claim operation in each phase.",
+		     METRICS_HISTOGRAM,
+		     { "driver", "operation", "phase" },
+		     phase_bounds,
+		     ARRAY_LEN(phase_bounds) },
+	[CLAIMS] = { "tundra_prepared_claims",
+		     "Claims prepared on this node.",
+		     GAUGE,
+		     { "driver" },
+		     NULL,
+		     0 },
+	[WAITING_CLAIMS] = { "tundra_waiting_claims",
+			     "Claims that wait for something short-lived.",
+			     GAUGE,
+			     { "driver" },
+			     NULL,
+			     0 },
+	[PUBLISHED_DEVICES] = { "tundra_published_devices",
+				"Devices in this node's ResourceSlices.",
+				GAUGE,
+				{ "driver" },
+				NULL,
+				0 },
+	[PUBLISHED_SLICES] = { "tundra_published_slices",
+			       "ResourceSlices of this node.",
+			       GAUGE,
+			       { "driver" },
+			       NULL,
+			       0 },
+	[GENERATION] = { "tundra_pool_generation",
+			 "Generation of the published pool.",
+			 GAUGE,
+			 { "driver" },
+			 NULL,
+			 0 },
+	[PUBLISH_WRITES] = { "tundra_publish_writes",
+			     "Writes of ResourceSlices since the start.",
+			     GAUGE,
+			     { "driver", "verb" },
+			     NULL,
+			     0 },
+	[PUBLISH_FAILURES] = { "tundra_publish_failures_total",
+			       "Rounds of publishing that failed.",
+			       COUNTER,
+			       { "driver" },
+			       NULL,
+			       0 },
+	[PUBLISH_TIME] = { "tundra_last_publish_timestamp_seconds",
+			   "When a ResourceSlice was last written.",
+			   GAUGE,
+			   { "driver" },
+			   NULL,
+			   0 },
+	[KUBELET_TIME] = { "tundra_last_kubelet_call_timestamp_seconds",
+			   "When the kubelet last asked for a claim.",
+			   GAUGE,
+			   { "driver" },
+			   NULL,
+			   0 },
+	[REGISTERED] = { "tundra_registered",
+			 "1 while the kubelet has the driver registered.",
+			 GAUGE,
+			 { "driver" },
+			 NULL,
+			 0 },
+	[LEDGER_BYTES] = { "tundra_ledger_written_bytes",
+			   "Bytes written to the ledger since the start.",
+			   GAUGE,
+			   { "driver" },
+			   NULL,
+			   0 },
+	[LEDGER_SYNCS] = { "tundra_ledger_batches",
+			   "Batches synced to the ledger since the start.",
+			   GAUGE,
+			   { "driver" },
+			   NULL,
+			   0 },
+	[LEDGER_FAILURES] = { "tundra_ledger_failures",
+			      "Writes of the ledger that failed.",
+			      GAUGE,
+			      { "driver" },
+			      NULL,
+			      0 },
+	[CDI_BYTES] = { "tundra_cdi_written_bytes",
+			"Bytes of CDI specs written since the start.",
+			GAUGE,
+			{ "driver" },
+			NULL,
+			0 },
+	[WORKER_STARTS] = { "tundra_worker_starts",
+			    "Times a worker was started.",
+			    GAUGE,
+			    { "role" },
+			    NULL,
+			    0 },
+	[WORKER_CRASHES] = { "tundra_worker_crashes",
+			     "Times a worker ended by itself.",
+			     GAUGE,
+			     { "role" },
+			     NULL,
+			     0 },
+	[WORKER_TIMEOUTS] = { "tundra_worker_timeouts",
+			      "Requests that a worker did not answer in time.",
+			      GAUGE,
+			      { "role" },
+			      NULL,
+			      0 },
+};
+
+static const char *const phase_names[CLAIM_PHASES] = { "fetch", "wait", "store", "apply" };
+
+struct stats {
+	struct metrics_family *f[FAMILIES];
+};
+
+struct stats *stats_new(struct metrics *m)
+{
+	struct stats *s = MEM_NEW(struct stats);
+
+	for (size_t i = 0; i < FAMILIES; i++)
+		s->f[i] = metrics_add(m, &table[i]);
+	return s;
+}
+
+void stats_free(struct stats **s)
+{
+	mem_free(*s);
+	*s = NULL;
+}
+
+void stats_driver(struct stats *s, const char *driver)
+{
+	static const char *const operations[] = { "prepare", "unprepare" };
+
+	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
+		metrics_inc(s->f[REQUESTS], 0, METRICS_L(driver, operations[i]));
+		metrics_set(s->f[INFLIGHT], 0, METRICS_L(driver, operations[i]));
+		metrics_inc(s->f[RESULTS], 0, METRICS_L(driver, operations[i], "ok"));
+		metrics_inc(s->f[RESULTS], 0, METRICS_L(driver, operations[i], "error"));
+	}
+	metrics_inc(s->f[PREPARE_ERRORS], 0, METRICS_L(driver, "prepare_devices"));
+	metrics_inc(s->f[UNPREPARE_ERRORS], 0, METRICS_L(driver, "unprepare_devices"));
+	metrics_inc(s->f[PUBLISH_FAILURES], 0, METRICS_L(driver));
+}
+
+void stats_report(struct stats *s, const char *driver, const struct claim_report *r)
+{
+	bool prepare = sv_eqs(sv_str(r->operation), "prepare");
+
+	metrics_inc(s->f[RESULTS], 1, METRICS_L(driver, r->operation, r->error ? "error" : "ok"));
+	if (r->error) {
+		metrics_inc(s->f[prepare ? PREPARE_ERRORS : UNPREPARE_ERRORS], 1,
+			    METRICS_L(driver, prepare ? "prepare_devices" : "unprepare_devices"));
+		return;
+	}
+	metrics_inc(s->f[REQUESTS], 1, METRICS_L(driver, r->operation));
+	metrics_observe(s->f[DURATION], (double)r->total_us / 1e6, METRICS_L(driver, r->operation));
+	for (size_t i = 0; i < CLAIM_PHASES; i++)
+		if (r->phase_us[i])
+			metrics_observe(s->f[PHASES], (double)r->phase_us[i] / 1e6,
+					METRICS_L(driver, r->operation, phase_names[i]));
+}
+
+void stats_inflight(struct stats *s, const char *driver, const char *operation, uint64_t n)
+{
+	metrics_set(s->f[INFLIGHT], (double)n, METRICS_L(driver, operation));
+}
+
+void stats_prepared(struct stats *s, const char *driver, const char *node, size_t devices,
+		    size_t claims, size_t waiting)
+{
+	metrics_set(s->f[DEVICES], (double)devices, METRICS_L(node, driver, "gpu"));
+	metrics_set(s->f[CLAIMS], (double)claims, METRICS_L(driver));
+	metrics_set(s->f[WAITING_CLAIMS], (double)waiting, METRICS_L(driver));
+}
+
+void stats_published(struct stats *s, const char *driver, const struct publisher_stats *p)
+{
+	metrics_set(s->f[PUBLISHED_DEVICES], (double)p->devices, METRICS_L(driver));
+	metrics_set(s->f[PUBLISHED_SLICES], (double)p->slices, METRICS_L(driver));
+	metrics_set(s->f[GENERATION], (double)p->generation, METRICS_L(driver));
+	metrics_set(s->f[PUBLISH_TIME], (double)p->last_publish_wall_ms / 1e3, METRICS_L(driver));
+	metrics_set(s->f[PUBLISH_WRITES], (double)p->creates, METRICS_L(driver, "create"));
+	metrics_set(s->f[PUBLISH_WRITES], (double)p->updates, METRICS_L(driver, "update"));
+	metrics_set(s->f[PUBLISH_WRITES], (double)p->deletes, METRICS_L(driver, "delete"));
+}
+
+void stats_publish_failed(struct stats *s, const char *driver)
+{
+	metrics_inc(s->f[PUBLISH_FAILURES], 1, METRICS_L(driver));
+}
+
+void stats_kubelet(struct stats *s, const char *driver, uint64_t last_call_wall_ms, bool registered)
+{
+	metrics_set(s->f[KUBELET_TIME], (double)last_call_wall_ms / 1e3, METRICS_L(driver));
+	metrics_set(s->f[REGISTERED], registered, METRICS_L(driver));
+}
+
+void stats_ledger(struct stats *s, const char *driver, const struct journal_stats *j,
+		  uint64_t cdi_bytes)
+{
+	metrics_set(s->f[LEDGER_BYTES], (double)j->bytes, METRICS_L(driver));
+	metrics_set(s->f[LEDGER_SYNCS], (double)j->batches, METRICS_L(driver));
+	metrics_set(s->f[LEDGER_FAILURES], (double)j->failures, METRICS_L(driver));
+	metrics_set(s->f[CDI_BYTES], (double)cdi_bytes, METRICS_L(driver));
+}
+
+void stats_worker(struct stats *s, const char *role, const struct worker_stats *w)
+{
+	metrics_set(s->f[WORKER_STARTS], (double)w->starts, METRICS_L(role));
+	metrics_set(s->f[WORKER_CRASHES], (double)w->crashes, METRICS_L(role));
+	metrics_set(s->f[WORKER_TIMEOUTS], (double)w->timeouts, METRICS_L(role));
+}
