@@ -148,3 +148,14 @@ bool answer_warning(struct sv header, char *out, size_t size)
 	out[n] = '\0';
 	return n > 0;
 }
+
+bool answer_rv_from_future(const struct json *status)
+{
+	const struct json *causes = json_get(status, "details", "causes");
+
+	for (size_t i = 0; i < json_len(causes); i++)
+		if (strcmp(json_str(json_get(json_at(causes, i), "reason"), ""),
+			   "ResourceVersionTooLarge") == 0)
+			return true;
+	return false;
+}

@@ -12,3 +12,5 @@ uint32_t answer_retry_after_ms(struct sv header, const struct json *status);
 void answer_text(int http, const struct json *status, struct sv body, struct err *e);
 /* The text of a Warning header (299 - "text"), unescaped; false when it is not one. */
 bool answer_warning(struct sv header, char *out, size_t size);
+/* "Too large resource version": the server's history is shorter than ours (a restored etcd). */
+bool answer_rv_from_future(const struct json *status);

@@ -151,14 +151,11 @@ static void cache_upsert(struct cache *c, const struct json *object, enum api_ve
 			 enum source from)
 {
 	struct entry *n = entry_find(c, meta_namespace(object), meta_name(object));
+	bool old = n && stale(c, n, object, from);
 
 	if (!*meta_name(object))
 		return;
-	if (n && stale(c, n, object, from)) {
-		n->list = c->list;
-		return;
-	}
-	if (n && strcmp(n->uid, meta_uid(object)) != 0) {
+	if (n && !old && strcmp(n->uid, meta_uid(object)) != 0) {
 		entry_unlink(c, n);
 		entry_bury(c, n);
 		n = NULL;
@@ -167,11 +164,14 @@ static void cache_upsert(struct cache *c, const struct json *object, enum api_ve
 	}
 	if (!n)
 		n = entry_new(c, object);
-	entry_set_rv(n, meta_rv(object));
-	n->list = c->list;
-	n->deleted = false;
+	if (from == SOURCE_LIST)
+		n->list = c->list;
+	if (old)
+		return;
 	if (from == SOURCE_OWN)
 		n->written = c->list;
+	n->deleted = false;
+	entry_set_rv(n, meta_rv(object));
 	c->stats.objects = map_len(&c->entries);
 	c->conf.on_upsert(c->conf.arg, object, v);
 }
@@ -187,7 +187,7 @@ static void cache_remove(struct cache *c, const struct json *object)
 	entry_bury(c, n);
 }
 
-/* What this list did not have is gone, unless our own write made it after the list was taken. */
+/* What this list did not have is gone, unless we made it ourselves after the list was taken. */
 static void cache_sweep(struct cache *c, const char *list_rv)
 {
 	struct list doomed;
@@ -197,7 +197,8 @@ static void cache_sweep(struct cache *c, const char *list_rv)
 	list_init(&doomed);
 	map_for_each (e, &c->entries) {
 		n = e->value;
-		if (n->list == c->list && (n->written != c->list || !older(n->rv, list_rv)))
+		if (n->list == c->list ||
+		    (n->written == c->list && meta_rv_cmp(n->rv, list_rv) == 1))
 			continue;
 		map_del(&c->entries, n->key);
 		list_push(&doomed, &n->doomed);
@@ -258,7 +259,7 @@ static void cache_on_event(void *arg, enum watch_type type, const struct json *o
 	if (type == WATCH_DELETED)
 		cache_remove(c, object);
 	else
-		cache_upsert(c, object, v);
+		cache_upsert(c, object, v, SOURCE_EVENT);
 }
 
 static void cache_on_gone(void *arg)
@@ -301,7 +302,7 @@ static void cache_list_failed(struct cache *c, const struct api_result *r)
 static void cache_list_done(struct cache *c, const char *rv)
 {
 	cache_sweep(c, rv);
-	if (c->freed)
+	if (c->freed || sm_state(&c->sm) != CACHE_LISTING)
 		return;
 	c->stats.lists++;
 	c->synced = true;
@@ -333,7 +334,7 @@ static void cache_read_page(struct cache *c, const struct api_result *r)
 	c->stats.pages++;
 	cache_size_page(c, json_len(items), r->body.n);
 	for (size_t i = 0; i < json_len(items); i++) {
-		cache_upsert(c, json_at(items, i), r->version);
+		cache_upsert(c, json_at(items, i), r->version, SOURCE_LIST);
 		if (c->freed || sm_state(&c->sm) != CACHE_LISTING)
 			return;
 	}
@@ -456,7 +457,7 @@ bool cache_has(const struct cache *c, const char *ns, const char *name)
 
 void cache_wrote(struct cache *c, const struct json *object, enum api_version v)
 {
-	cache_upsert(c, object, v);
+	cache_upsert(c, object, v, SOURCE_OWN);
 }
 
 void cache_deleted(struct cache *c, const char *ns, const char *name, const char *uid)
@@ -466,11 +467,14 @@ void cache_deleted(struct cache *c, const char *ns, const char *name, const char
 	if (!n || n->deleted || strcmp(n->uid, uid) != 0)
 		return;
 	n->deleted = true;
+	n->written = c->list;
 	c->conf.on_delete(c->conf.arg, n->ns, n->name, n->uid);
 }
 
 void cache_relist(struct cache *c)
 {
+	if (sm_state(&c->sm) == CACHE_IDLE)
+		return; /* already about to */
 	c->stats.relists++;
 	cache_list_in(c, cache_backoff(c));
 }

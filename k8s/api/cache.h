@@ -13,7 +13,7 @@
 struct cache;
 struct cache_conf {
 	struct api_target what; /* a collection; copied */
-	unsigned page;		/* objects per list request; 0 = 50 */
+	unsigned page; /* objects of the first list request, 0 = 16; then by their weight */
 	void (*on_upsert)(void *arg, const struct json *object, enum api_version v);
 	void (*on_delete)(void *arg, const char *ns, const char *name, const char *uid);
 	void (*on_synced)(void *arg); /* a whole list is in; may be NULL */

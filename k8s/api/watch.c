@@ -154,8 +154,8 @@ struct watch {
 	struct watch_stats stats;
 	bool troubled, freed;
 	/* What an ERROR event said; its stream is ended after the piece was read. */
-	bool broken;
-	int broken_code;
+	bool broken, broken_gone;
+
 	uint32_t broken_retry_ms;
 	struct err broken_error;
 };
@@ -223,10 +223,13 @@ static void watch_note_rv(struct watch *w, const struct json *object)
 
 static void watch_note_error(struct watch *w, const struct json *status)
 {
+	int code;
+
 	w->broken = true;
-	w->broken_code = (int)json_i64(json_get(status, "code"), 500);
+	code = (int)json_i64(json_get(status, "code"), 500);
+	w->broken_gone = code == 410 || answer_rv_from_future(status);
 	w->broken_retry_ms = answer_retry_after_ms(SV_NONE, status);
-	answer_text(w->broken_code, status, SV_NONE, &w->broken_error);
+	answer_text(code, status, SV_NONE, &w->broken_error);
 }
 
 static void watch_on_frame(void *arg, enum watch_type type, const struct json *object)
@@ -263,7 +266,7 @@ static void watch_on_open(void *arg, enum api_version v)
 static void watch_on_error_event(struct watch *w)
 {
 	w->broken = false;
-	if (w->broken_code == 410)
+	if (w->broken_gone)
 		watch_lost(w);
 	else
 		watch_failed(w, &w->broken_error, w->broken_retry_ms);
@@ -318,7 +321,8 @@ static void watch_on_result(void *arg, const struct api_result *r)
 		watch_again(w, 0);
 		return;
 	}
-	if (r->status == API_GONE || r->status == API_NOT_SERVED || r->status == API_BAD_REQUEST) {
+	if (r->status == API_GONE || r->status == API_NOT_SERVED || r->status == API_BAD_REQUEST ||
+	    answer_rv_from_future(r->object)) {
 		watch_lost(w);
 		return;
 	}
