@@ -158,12 +158,11 @@ static void on_report(void *arg, const struct claim_report *r)
 static bool is_registered(void *arg)
 {
 	struct driver *d = arg;
-	uint64_t confirmed = registration_confirmed_ms(d->registration);
 
-	if (registration_state(d->registration) != REGISTRATION_DONE)
+	if (!d->registration || registration_state(d->registration) != REGISTRATION_DONE)
 		return false;
 	return grpc_server_connections(d->server) > 0 ||
-	       loop_now_ms(d->loop) - confirmed < REGISTERING_MS;
+	       loop_now_ms(d->loop) - registration_confirmed_ms(d->registration) < REGISTERING_MS;
 }
 
 static void on_registration(void *arg, enum registration_state s)
