@@ -58,25 +58,6 @@ static int decode_results(const struct json *list, const char *driver, struct al
 	return 0;
 }
 
-/* What upstream registers under its API group; anything else is a typing error of the user's. */
-static const char config_version[] = "resource.nvidia.com/v1beta1";
-static const char *const config_kinds[] = { "GpuConfig", "MigDeviceConfig", "VfioDeviceConfig",
-					    "ComputeDomainChannelConfig",
-					    "ComputeDomainDaemonConfig" };
-
-static int check_kind(const struct json *parameters, struct err *e)
-{
-	const char *version = json_str(json_get(parameters, "apiVersion"), "");
-	const char *kind = json_str(json_get(parameters, "kind"), "");
-
-	for (size_t i = 0; i < ARRAY_LEN(config_kinds); i++)
-		if (sv_eqs(sv_str(version), config_version) &&
-		    sv_eqs(sv_str(kind), config_kinds[i]))
-			return 0;
-	return err_set(e, -EINVAL, "no kind \"%s\" is registered for version \"%s\"", kind,
-		       version);
-}
-
 static int decode_config(const struct json *n, struct allocation_config *c, struct err *e)
 {
 	const struct json *requests = json_get(n, "requests");
@@ -87,20 +68,16 @@ static int decode_config(const struct json *n, struct allocation_config *c, stru
 	if (json_kind(parameters) != JSON_OBJ)
 		return err_set(e, -EINVAL,
 			       "a configuration for this driver has no opaque.parameters object");
-	if (check_kind(parameters, e) < 0)
-		return -EINVAL;
 	c->requests_n = json_len(requests);
 	c->requests = mem_calloc(c->requests_n ? c->requests_n : 1, sizeof(char *));
 	for (size_t i = 0; i < c->requests_n; i++)
 		c->requests[i] = mem_strdup(json_str(json_at(requests, i), ""));
-	c->kind = mem_strdup(json_str(json_get(parameters, "kind"), ""));
 	buf_init(&text, CONFIG_TEXT_MAX);
 	jsonw_init(&w, &text);
 	jsonw_json(&w, parameters);
 	if (text.full) {
 		buf_done(&text);
-		return err_set(e, -EINVAL, "opaque parameters of %s are larger than 10 KiB",
-			       c->kind);
+		return err_set(e, -EINVAL, "opaque parameters are larger than 10 KiB");
 	}
 	c->text = buf_steal(&text);
 	buf_done(&text);
@@ -202,7 +179,6 @@ static void config_done(struct allocation_config *c)
 	for (size_t i = 0; i < c->requests_n; i++)
 		mem_free(c->requests[i]);
 	mem_free(c->requests);
-	mem_free(c->kind);
 	mem_free(c->text);
 }
 
@@ -243,22 +219,20 @@ static bool names_request(const struct allocation_config *c, const char *request
 }
 
 int allocation_config_for(const struct allocation *a, const struct allocation_result *r,
-			  const char *kind, const char **text, struct err *e)
+			  allocation_fits_fn fits, void *ctx, const char **text, struct err *e)
 {
 	*text = NULL;
 	for (size_t i = a->configs_n; i-- > 0;) {
 		const struct allocation_config *c = &a->configs[i];
-		bool fits = sv_eqs(sv_str(c->kind), kind);
+		int misfit;
 
 		if (c->requests_n && !names_request(c, r->request))
 			continue;
-		if (!fits && !c->requests_n)
+		misfit = fits(ctx, c->text, e);
+		if (misfit < 0 || (misfit && c->requests_n))
+			return err_wrap(e, -EINVAL, "configuration of request %s", r->request);
+		if (misfit)
 			continue;
-		if (!fits)
-			return err_set(
-			    e, -EINVAL,
-			    "cannot apply %s to device \"%s\" (request: %s): it takes %s", c->kind,
-			    r->device, r->request, kind);
 		*text = c->text;
 		return 0;
 	}

@@ -18,7 +18,6 @@ struct allocation_result {
 struct allocation_config {
 	char **requests; /* empty: all */
 	size_t requests_n;
-	char *kind; /* "GpuConfig" ... */
 	char *text; /* the parameters as JSON */
 };
 struct allocation {
@@ -37,12 +36,16 @@ enum {
 int allocation_decode(const struct json *claim, const char *uid, const char *driver,
 		      struct allocation *out, struct err *e) NODISCARD;
 void allocation_done(struct allocation *a);
+/* Whether a configuration is for this type of device: 0 yes, 1 no (text set), -EINVAL not readable.
+ */
+typedef int (*allocation_fits_fn)(void *ctx, const char *text, struct err *e);
 /*
- * The configuration that wins for a result on a device whose configuration kind is `kind`: the last
- * that names the request (by itself or by its parent), or that names none and has this kind.
- * *text is NULL for defaults. -EINVAL: the one that names the request is of another kind.
+ * The configuration that wins for a result: the last that names the request (by itself or by its
+ * parent), or that names none and fits. *text is NULL for defaults. -EINVAL: the one that names the
+ * request does not fit, or one cannot be read.
  */
 int allocation_config_for(const struct allocation *a, const struct allocation_result *r,
-			  const char *kind, const char **text, struct err *e) NODISCARD;
+			  allocation_fits_fn fits, void *ctx, const char **text,
+			  struct err *e) NODISCARD;
 /* "req/sub" -> "req": what the kubelet compares with a container's request. */
 struct sv allocation_base_request(const char *request);

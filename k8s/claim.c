@@ -271,7 +271,7 @@ static void start_fetch(struct claim *c)
 
 /* ---- prepare: what was allocated, in terms of this node's devices ---- */
 
-static const struct gpu_device *find_device(struct claims *o, const struct ledger_device *d)
+static struct gpu_device *find_device(struct claims *o, const struct ledger_device *d)
 {
 	struct gpu_device *g = inventory_by_name(o->conf.inventory, sv_str(d->device));
 
@@ -351,6 +351,11 @@ static enum resolve resolve_devices(struct claim *c, struct ledger_claim *rec)
 	return RESOLVED;
 }
 
+static int config_fits(void *ctx, const char *text, struct err *e)
+{
+	return plan_config_fits(ctx, sv_str(text), e);
+}
+
 static int make_plan(struct claim *c, const struct ledger_claim *rec)
 {
 	struct claims *o = c->owner;
@@ -359,10 +364,10 @@ static int make_plan(struct claim *c, const struct ledger_claim *rec)
 	plan_free(&c->plan);
 	c->plan = plan_new(o->conf.inventory);
 	for (size_t i = 0; !r && i < rec->devices_n; i++) {
-		const struct gpu_device *g = find_device(o, &rec->devices[i]);
+		struct gpu_device *g = find_device(o, &rec->devices[i]);
 		const char *config;
 
-		r = allocation_config_for(&c->alloc, &c->alloc.results[i], "GpuConfig", &config,
+		r = allocation_config_for(&c->alloc, &c->alloc.results[i], config_fits, g, &config,
 					  &c->error);
 		if (!r)
 			r = plan_add(c->plan, g, sv_str(config), &c->error);
