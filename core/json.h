@@ -4,6 +4,9 @@
  * body costs 77 times its bytes in a tree), refuses duplicate keys, NaN and bad UTF-8, then hands
  * out typed getters that are NULL-safe: a missing or wrong-typed value gives the default.
  * No tree outlives its event: one owner, json_free() when the message is handled.
+ * Refused as well: a NUL inside a string, since json_str() could not show it, and an integer beyond
+ * 64 bits or a real beyond a double, since no getter could return it. 1 is JSON_INT, 1.0 and 1e0
+ * are JSON_REAL.
  */
 #include "core/err.h"
 #include "core/sv.h"
@@ -12,13 +15,18 @@ struct json; /* a node; belongs to its root */
 
 struct json_limits {
 	size_t bytes;
-	unsigned values, depth;
+	unsigned values,
+	    depth; /* a key is no value; depth counts open brackets, <= JSON_DEPTH_MAX */
 };
+enum { JSON_DEPTH_MAX = 128 };
 extern const struct json_limits
     json_limits_object; /* one API object: 3 MiB, 200 000 values, depth 64 */
 extern const struct json_limits json_limits_config; /* an opaque config: 10 KiB, 1000, 16 */
 
-/* 0, or -EINVAL / -E2BIG with the byte offset in the text. *out is owned by the caller. */
+/*
+ * 0, or -EINVAL / -E2BIG with the byte offset in the text (never bytes of the input: it may hold
+ * secrets). *out is owned by the caller, NULL on failure.
+ */
 int json_parse(struct sv text, const struct json_limits *limits, struct json **out,
 	       struct err *e) NODISCARD;
 void json_free(struct json **root);

@@ -3,17 +3,19 @@
  * Writing JSON straight into a buf: no tree, the order is the caller's, so output is repeatable.
  *     jsonw_obj(&w); jsonw_key(&w, "uid"); jsonw_str(&w, uid); jsonw_end(&w);
  * Commas and nesting are kept by the writer; misuse aborts. Invalid UTF-8 is replaced by U+FFFD.
+ * Beyond the buf's cap the text is not whole: out->full tells.
  */
 #include "core/buf.h"
 #include "core/json.h"
 
-enum { JSONW_DEPTH_MAX = 32 };
+/* What we nest ourselves and a parsed value inside it. */
+enum { JSONW_DEPTH_MAX = 32 + JSON_DEPTH_MAX };
 struct jsonw {
 	struct buf *out;
 	char closer[JSONW_DEPTH_MAX];
 	unsigned depth;
-	bool comma, keyed;
-	unsigned indent; /* 0 = one line */
+	bool comma, keyed; /* a value stands before the next one; a key waits for its value */
+	unsigned indent;   /* 0 = one line */
 };
 
 void jsonw_init(struct jsonw *w, struct buf *out); /* .indent may be set after */

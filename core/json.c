@@ -1,0 +1,351 @@
+#include "core/json.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdarg.h>
+
+#include "core/map.h"
+#include "core/mem.h"
+
+/* jansson's enum has two names of ours; only its type codes are wanted here. */
+#define JSON_NULL JANSSON_NULL
+#define JSON_REAL JANSSON_REAL
+#include <jansson.h>
+#undef JSON_NULL
+#undef JSON_REAL
+
+/*
+ * Two passes. The first walks the tokens without memory and bounds bytes, values and depth; the
+ * second is jansson, under an allocation quota for what a count of values does not see. `struct
+ * json` is json_t by another name, so that no header of ours drags jansson in.
+ */
+const struct json_limits json_limits_object = { .bytes = 3 << 20, .values = 200000, .depth = 64 };
+const struct json_limits json_limits_config = { .bytes = 10 << 10, .values = 1000, .depth = 16 };
+
+/*
+ * Measured: API objects need 12 to 25 times their bytes in a tree, `[{},{},...]` needs 73 times.
+ * The ceiling is what the largest object that etcd takes (1.5 MiB) needs at the upper end of that.
+ */
+enum { QUOTA_BASE = 64 << 10, QUOTA_PER_BYTE = 40, QUOTA_MAX = 48 << 20 };
+
+/* Pass one */
+
+enum expect { VALUE, FIRST_VALUE, KEY, FIRST_KEY, COLON, AFTER };
+
+struct scan {
+	struct sv text;
+	size_t at;
+	const struct json_limits *limits;
+	struct err *e;
+	unsigned values, depth;
+	char closer[JSON_DEPTH_MAX];
+	enum expect expect;
+};
+
+static int wrong(const struct scan *s, const char *what)
+{
+	return err_set(s->e, -EINVAL, "JSON: %s at byte %zu", what, s->at);
+}
+
+static int scan_string(struct scan *s)
+{
+	unsigned char c;
+
+	for (s->at++; s->at < s->text.n; s->at++) {
+		c = (unsigned char)s->text.p[s->at];
+		if (c == '"') {
+			s->at++;
+			return 0;
+		}
+		if (c < 0x20)
+			return wrong(s, "control character in a string");
+		if (c == '\\')
+			s->at++;
+	}
+	s->at = s->text.n;
+	return wrong(s, "string without end");
+}
+
+/* A number or a literal: its letters only, jansson judges the word. */
+static int scan_word(struct scan *s)
+{
+	size_t start = s->at;
+	char c;
+
+	for (; s->at < s->text.n; s->at++) {
+		c = s->text.p[s->at];
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' ||
+		      c == '.' || c == 'E'))
+			break;
+	}
+	return s->at > start ? 0 : wrong(s, "no value");
+}
+
+static int scan_open(struct scan *s, char c)
+{
+	if (s->depth == s->limits->depth)
+		return err_set(s->e, -E2BIG, "JSON: nested deeper than %u at byte %zu",
+			       s->limits->depth, s->at);
+	s->closer[s->depth++] = c == '{' ? '}' : ']';
+	s->expect = c == '{' ? FIRST_KEY : FIRST_VALUE;
+	s->at++;
+	return 0;
+}
+
+static int scan_value(struct scan *s, char c)
+{
+	if (++s->values > s->limits->values)
+		return err_set(s->e, -E2BIG, "JSON: more than %u values at byte %zu",
+			       s->limits->values, s->at);
+	if (c == '{' || c == '[')
+		return scan_open(s, c);
+	s->expect = AFTER;
+	return c == '"' ? scan_string(s) : scan_word(s);
+}
+
+static int scan_key(struct scan *s, char c)
+{
+	if (c != '"')
+		return wrong(s, "no key");
+	s->expect = COLON;
+	return scan_string(s);
+}
+
+static int scan_after(struct scan *s, char c)
+{
+	if (!s->depth)
+		return wrong(s, "text behind the value");
+	if (c == s->closer[s->depth - 1])
+		s->depth--;
+	else if (c == ',')
+		s->expect = s->closer[s->depth - 1] == '}' ? KEY : VALUE;
+	else
+		return wrong(s, "neither a comma nor the closing bracket");
+	s->at++;
+	return 0;
+}
+
+static int scan_token(struct scan *s, char c)
+{
+	/* An empty object or array. */
+	if ((s->expect == FIRST_KEY && c == '}') || (s->expect == FIRST_VALUE && c == ']')) {
+		s->expect = AFTER;
+		return scan_after(s, c);
+	}
+	switch (s->expect) {
+	case VALUE:
+	case FIRST_VALUE:
+		return scan_value(s, c);
+	case KEY:
+	case FIRST_KEY:
+		return scan_key(s, c);
+	case COLON:
+		if (c != ':')
+			return wrong(s, "no colon");
+		s->at++;
+		s->expect = VALUE;
+		return 0;
+	case AFTER:
+		return scan_after(s, c);
+	}
+	return -EINVAL;
+}
+
+static int scan(struct sv text, const struct json_limits *limits, struct err *e)
+{
+	struct scan s = { .text = text, .limits = limits, .e = e, .expect = VALUE };
+	char c;
+	int r;
+
+	must(limits->depth <= JSON_DEPTH_MAX);
+	if (text.n > limits->bytes)
+		return err_set(e, -E2BIG, "JSON: %zu bytes, the limit is %zu", text.n,
+			       limits->bytes);
+	while (s.at < text.n) {
+		c = text.p[s.at];
+		if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+			s.at++;
+			continue;
+		}
+		r = scan_token(&s, c);
+		if (r)
+			return r;
+	}
+	if (s.expect != AFTER || s.depth)
+		return wrong(&s, "end of text inside a value");
+	return 0;
+}
+
+/* Pass two */
+
+static size_t quota_left;
+
+static void *quota_alloc(size_t n)
+{
+	size_t got;
+	void *p;
+
+	if (n > quota_left)
+		return NULL;
+	p = mem_alloc(n);
+	got = malloc_usable_size(p);
+	quota_left -= MIN(got, quota_left);
+	return p;
+}
+
+static void quota_free(void *p)
+{
+	quota_left += malloc_usable_size(p);
+	mem_free(p);
+}
+
+static const char *reason(enum json_error_code code)
+{
+	switch (code) {
+	case json_error_duplicate_key:
+		return "duplicate key";
+	case json_error_invalid_utf8:
+		return "invalid UTF-8";
+	case json_error_null_character:
+	case json_error_null_byte_in_key:
+		return "NUL in a string";
+	case json_error_numeric_overflow:
+		return "number out of range";
+	case json_error_out_of_memory:
+		return "tree larger than its quota";
+	default:
+		return "invalid token";
+	}
+}
+
+int json_parse(struct sv text, const struct json_limits *limits, struct json **out, struct err *e)
+{
+	enum json_error_code code;
+	json_malloc_t old_alloc;
+	json_free_t old_free;
+	json_error_t error;
+	json_t *root;
+	int r;
+
+	*out = NULL;
+	r = scan(text, limits, e);
+	if (r)
+		return r;
+	/* A no-op but for the first time: keeps jansson from opening /dev/urandom. */
+	json_object_seed((size_t)map_hash(SV("jansson")) | 1);
+	quota_left = MIN((size_t)QUOTA_BASE + text.n * QUOTA_PER_BYTE, (size_t)QUOTA_MAX);
+	json_get_alloc_funcs(&old_alloc, &old_free);
+	json_set_alloc_funcs(quota_alloc, quota_free);
+	root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	json_set_alloc_funcs(old_alloc, old_free);
+	if (!root) {
+		code = json_error_code(&error);
+		r = code == json_error_out_of_memory ? -E2BIG : -EINVAL;
+		return err_set(e, r, "JSON: %s at byte %d", reason(code), error.position);
+	}
+	*out = (struct json *)root;
+	return 0;
+}
+
+/* jansson's getters take no const, but change nothing. */
+static json_t *node(const struct json *n)
+{
+	return (json_t *)(uintptr_t)n;
+}
+
+static const struct json *ours(const json_t *n)
+{
+	return (const struct json *)n;
+}
+
+void json_free(struct json **root)
+{
+	json_decref(node(*root));
+	*root = NULL;
+}
+
+enum json_kind json_kind(const struct json *n)
+{
+	static const enum json_kind kinds[] = {
+		[JSON_OBJECT] = JSON_OBJ,  [JSON_ARRAY] = JSON_ARR,    [JSON_STRING] = JSON_STR,
+		[JSON_INTEGER] = JSON_INT, [JANSSON_REAL] = JSON_REAL, [JSON_TRUE] = JSON_BOOL,
+		[JSON_FALSE] = JSON_BOOL,  [JANSSON_NULL] = JSON_NULL,
+	};
+
+	return n ? kinds[json_typeof(node(n))] : JSON_NONE;
+}
+
+const struct json *json_get_path(const struct json *n, ...)
+{
+	const char *key;
+	va_list ap;
+
+	va_start(ap, n);
+	while (n && (key = va_arg(ap, const char *)))
+		n = ours(json_object_get(node(n), key));
+	va_end(ap);
+	return n;
+}
+
+const char *json_str(const struct json *n, const char *otherwise)
+{
+	return json_kind(n) == JSON_STR ? json_string_value(node(n)) : otherwise;
+}
+
+struct sv json_sv(const struct json *n)
+{
+	if (json_kind(n) != JSON_STR)
+		return SV_NONE;
+	return sv_make(json_string_value(node(n)), json_string_length(node(n)));
+}
+
+int64_t json_i64(const struct json *n, int64_t otherwise)
+{
+	return json_kind(n) == JSON_INT ? json_integer_value(node(n)) : otherwise;
+}
+
+double json_num(const struct json *n, double otherwise)
+{
+	enum json_kind kind = json_kind(n);
+
+	return kind == JSON_INT || kind == JSON_REAL ? json_number_value(node(n)) : otherwise;
+}
+
+bool json_flag(const struct json *n, bool otherwise)
+{
+	return json_kind(n) == JSON_BOOL ? json_is_true(node(n)) : otherwise;
+}
+
+size_t json_len(const struct json *n)
+{
+	switch (json_kind(n)) {
+	case JSON_ARR:
+		return json_array_size(node(n));
+	case JSON_OBJ:
+		return json_object_size(node(n));
+	default:
+		return 0;
+	}
+}
+
+const struct json *json_at(const struct json *n, size_t i)
+{
+	return json_kind(n) == JSON_ARR ? ours(json_array_get(node(n), i)) : NULL;
+}
+
+bool json_next(const struct json *obj, void **pos, const char **key, const struct json **value)
+{
+	if (json_kind(obj) != JSON_OBJ)
+		return false;
+	*pos = *pos ? json_object_iter_next(node(obj), *pos) : json_object_iter(node(obj));
+	if (!*pos)
+		return false;
+	*key = json_object_iter_key(*pos);
+	*value = ours(json_object_iter_value(*pos));
+	return true;
+}
+
+bool json_same(const struct json *a, const struct json *b)
+{
+	return a == b || (a && b && json_equal(node(a), node(b)));
+}
