@@ -13,6 +13,7 @@ struct found {
 	char *soname;
 	int32_t flags;
 	bool link; /* a symbolic link that stands for its SONAME or for linking (libx.so) */
+	bool wins; /* settle(): the one of its SONAME, and it is there under that name */
 };
 
 /* The folder being searched. */
@@ -23,6 +24,7 @@ struct folder {
 	int fd;
 	struct found *found;
 	size_t n, cap;
+	bool dangling; /* a link led nowhere */
 };
 
 int scan_init(struct scan *s, const struct root *root, struct ldcache *cache, struct why *why)
@@ -130,6 +132,7 @@ static int examine(struct folder *f, const char *name, unsigned char type)
 	if (s->files++ >= SCAN_FILES_MAX)
 		return -E2BIG;
 	fd = root_file(s->root, path, &st);
+	f->dangling |= fd == -ENOENT && type == DT_LNK;
 	if (fd < 0)
 		return 0;
 	r = elf_read_fd(fd, &lib);
@@ -198,33 +201,49 @@ static bool link_soname(struct folder *f, const struct found *e)
 	return true;
 }
 
-static int publish(struct folder *f)
+/* Picks the library of each SONAME and makes the links. */
+static void settle(struct folder *f)
 {
-	const struct found *e, *last = NULL;
-	char path[HOOK_PATH_MAX];
-	int r = 0;
+	struct found *e, *last = NULL;
 
 	if (f->n)
 		qsort(f->found, f->n, sizeof(*f->found), compare);
-	for (size_t i = 0; i < f->n && r == 0; i++) {
+	for (size_t i = 0; i < f->n; i++) {
 		e = &f->found[i];
 		/* One folder can have one file of a name: other kinds of it are out of reach. */
 		if (last && strcmp(last->soname, e->soname) == 0)
 			continue;
 		last = e;
 		/* In glibc-hwcaps folders the loader is told the file, and no links are made. */
-		if (!f->hwcap && !e->link && !link_soname(f, e))
-			continue;
-		if (join(path, f->path, f->hwcap ? e->name : e->soname) == 0)
+		e->wins = f->hwcap || e->link || link_soname(f, e);
+	}
+}
+
+static int publish(struct folder *f)
+{
+	const struct found *e;
+	char path[HOOK_PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 0; i < f->n && r == 0; i++) {
+		e = &f->found[i];
+		if (e->wins && join(path, f->path, f->hwcap ? e->name : e->soname) == 0)
 			r = ldcache_add(f->scan->cache, e->soname, path, e->flags, f->hwcap);
 	}
 	return r;
 }
 
+static void forget(struct folder *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		free(f->found[i].name);
+	f->n = 0;
+}
+
 static int list(struct folder *f)
 {
 	struct dirent *e;
-	int fd = dup(f->fd), r = 0;
+	int fd = openat(f->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d) {
@@ -247,6 +266,7 @@ static int search(struct scan *s, const char *path, const char *hwcap)
 	struct folder f = { .scan = s, .path = path, .hwcap = hwcap };
 	struct stat st;
 	_close_ int fd = root_dir(s->root, path);
+	size_t links;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -256,11 +276,20 @@ static int search(struct scan *s, const char *path, const char *hwcap)
 		return r;
 	why_debug(s->why, "searching %s", path);
 	f.fd = fd;
+	links = s->links;
 	r = list(&f);
 	if (r == 0)
+		settle(&f);
+	/* libx.so -> libx.so.1 led nowhere until the second was made: look again. */
+	if (r == 0 && f.dangling && s->links > links) {
+		forget(&f);
+		r = list(&f);
+		if (r == 0)
+			settle(&f);
+	}
+	if (r == 0)
 		r = publish(&f);
-	for (size_t i = 0; i < f.n; i++)
-		free(f.found[i].name);
+	forget(&f);
 	free(f.found);
 	return r;
 }
