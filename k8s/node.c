@@ -444,6 +444,11 @@ void driver_hold_publishing(struct driver *d, const char *reason)
 	publisher_hold(d->publisher, reason != NULL);
 }
 
+const char *driver_holder(const struct driver *d, const char *identity)
+{
+	return claims_holder(d->claims, identity);
+}
+
 static void status_claim(void *arg, const struct claim_info *i)
 {
 	struct jsonw *w = arg;

@@ -42,6 +42,8 @@ void driver_drain(struct driver *d, void (*done)(void *arg), void *arg);
 bool driver_ready(const struct driver *d, struct buf *reasons);
 /* Writes no slices while held (another agent serves the same GPUs); the reason is for status. */
 void driver_hold_publishing(struct driver *d, const char *reason);
+/* UID of the claim that holds this physical GPU, NULL when free. */
+const char *driver_holder(const struct driver *d, const char *identity);
 struct jsonw;
 void driver_status(struct driver *d, struct jsonw *w); /* members of an open object */
 void driver_scrape(struct driver *d);		       /* brings its gauges up to date */

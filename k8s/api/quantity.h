@@ -13,7 +13,7 @@ struct quantity {
 	enum quantity_format format;
 };
 
-/* -EINVAL. Rounds away from zero to nanos and clamps to +-(2^63-1), as the API server does. */
+/* -EINVAL. Rounds away from zero to nanos, as the API server does, and clamps to +-(2^63-1). */
 int quantity_parse(struct sv text, struct quantity *out) NODISCARD;
 /* A JSON string or number. */
 int quantity_read(const struct json *n, struct quantity *out) NODISCARD;

@@ -1,0 +1,9 @@
+#pragma once
+/*
+ * The commands of tundra: one file and one row each. A command owns its process: it returns the
+ * exit code. 0 done, 1 failed (said on stderr), 2 wrong usage (one line on stderr).
+ */
+enum { EXIT_USAGE = 2 };
+
+int cmd_node(int argc, char **argv);
+int cmd_status(int argc, char **argv);

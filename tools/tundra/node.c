@@ -1,0 +1,359 @@
+/*
+ * tundra node: the composition root of the node agent. Makes the loop, the workers, the API client,
+ * the inventory and the drivers, serves metrics and status, and takes all down in order.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/fsx.h"
+#include "core/jsonw.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/roots.h"
+#include "core/version.h"
+#include "gpu/inventory.h"
+#include "k8s/api/client.h"
+#include "k8s/conflict.h"
+#include "k8s/node.h"
+#include "tools/tundra/command.h"
+#include "tools/tundra/in_use.h"
+#include "tools/tundra/node_options.h"
+#include "tools/tundra/privileges.h"
+#include "tools/tundra/serve.h"
+
+#define DRIVER_NAME	"gpu.nvidia.com"
+#define DRAIN_MS	50000u /* of the pod's 60 s: then what is in flight is given up */
+#define PATH_BYTES	512
+#define WORKER_ARGS_MAX 24
+
+struct node {
+	struct loop *loop;
+	struct node_options o;
+	struct roots roots;
+	char boot_id[64], self[PATH_BYTES];
+	char *worker_path, *hook_source, *device_plugins, *status_socket;
+	const char *worker_args[WORKER_ARGS_MAX];
+	struct worker_exec *exec;
+	struct worker_host host;
+	struct worker *disk;
+	struct in_use *in_use;
+	struct api *api;
+	struct inventory *inventory;
+	struct metrics *metrics;
+	struct stats *stats;
+	struct events *events;
+	struct driver *driver;
+	struct conflict *conflict;
+	struct serve *serve;
+	struct loop_timer drain_limit;
+	bool draining;
+};
+
+static const char *from_env(const char *name)
+{
+	return getenv(name);
+}
+
+/* ---- the world ---- */
+
+static char *beside_self(const struct node *n, const char *given, const char *name)
+{
+	const char *slash = strrchr(n->self, '/');
+
+	if (given)
+		return mem_strdup(given);
+	return mem_printf("%.*s/%s", (int)(slash - n->self), n->self, name);
+}
+
+static const char *first_set(const char *a, const char *b, const char *c)
+{
+	return a && *a ? a : b && *b ? b : c && *c ? c : "";
+}
+
+static void set_roots(struct node *n)
+{
+	const struct node_options *o = &n->o;
+
+	n->roots = (struct roots){
+		.dev = o->dev_root,
+		.proc = o->proc_root,
+		.sys = o->sys_root,
+		/* Not told where the driver is, it is searched below the host's root. */
+		.driver = first_set(o->container_driver_root, o->host_root, o->driver_root),
+		.driver_host = first_set(o->driver_root, o->host_root ? "/" : "", ""),
+		.plugins = o->plugins,
+		.registry = o->registry,
+		.cdi = o->cdi_root,
+		.run = o->run_folder,
+		.boot_id = "/proc/sys/kernel/random/boot_id",
+	};
+}
+
+static int look_around(struct node *n, struct err *e)
+{
+	ssize_t len = readlink("/proc/self/exe", n->self, sizeof(n->self) - 1);
+	int r;
+
+	if (len < 0)
+		return err_sys(e, -errno, "cannot read /proc/self/exe");
+	set_roots(n);
+	n->worker_path = beside_self(n, n->o.worker_path, "tundra-worker");
+	n->hook_source = beside_self(n, n->o.hook_source, "tundra-cdi-hook");
+	n->device_plugins = mem_printf("%s/../device-plugins", n->o.plugins);
+	n->status_socket = mem_printf("%s/status.sock", n->o.run_folder);
+	r = fsx_line(n->roots.boot_id, n->boot_id, sizeof(n->boot_id));
+	if (r < 0)
+		return err_sys(e, r, "cannot read the boot id %s", n->roots.boot_id);
+	if (!fsx_exists(n->worker_path))
+		return err_set(e, -ENOENT, "%s is missing; --worker-path tells where it is",
+			       n->worker_path);
+	if (!n->o.hook_path && !fsx_exists(n->hook_source))
+		return err_set(e, -ENOENT, "%s is missing; --hook-source tells where it is",
+			       n->hook_source);
+	return 0;
+}
+
+/* ---- the API server ---- */
+
+static int connect_api(struct node *n, struct err *e)
+{
+	struct api_config *config = NULL;
+	struct api_conf conf = { .burst = (unsigned)n->o.burst,
+				 .qps = n->o.qps ? strtod(n->o.qps, NULL) : 0 };
+	int r;
+
+	if (n->o.kubeconfig && *n->o.kubeconfig)
+		r = api_config_file(n->o.kubeconfig, NULL, &config, e);
+	else
+		r = api_config_in_cluster(from_env, API_CONFIG_IN_CLUSTER, &config, e);
+	if (r == -ENOENT && !(n->o.kubeconfig && *n->o.kubeconfig))
+		r = err_wrap(e, r, "not in a pod and no --kubeconfig given");
+	if (r < 0)
+		return r;
+	conf.config = config;
+	r = api_new(n->loop, &conf, &n->api, e);
+	api_config_free(&config);
+	return r;
+}
+
+/* ---- start ---- */
+
+static void on_conflict(void *arg, const char *reason)
+{
+	struct node *n = arg;
+
+	driver_hold_publishing(n->driver, reason);
+}
+
+static void on_scrape(void *arg)
+{
+	struct node *n = arg;
+	struct inventory_worker workers[16];
+	size_t count = inventory_workers(n->inventory, workers, ARRAY_LEN(workers));
+
+	for (size_t i = 0; i < count; i++)
+		stats_worker(n->stats, workers[i].role, workers[i].stats);
+	stats_worker(n->stats, "disk", worker_stats(n->disk));
+	if (n->driver)
+		driver_scrape(n->driver);
+}
+
+static void start_workers(struct node *n)
+{
+	struct inventory_conf inv = { .roots = &n->roots,
+				      .extras = n->o.extra_attributes,
+				      .uevent_fd = -1 };
+
+	n->exec = worker_exec_new(n->worker_path, n->worker_args);
+	n->host = worker_exec_host(n->exec);
+	n->disk = worker_new(n->loop, &n->host, "disk");
+	inv.host = &n->host;
+	n->inventory = inventory_new(n->loop, &inv);
+	n->in_use = in_use_new(n->loop, &n->host, n->inventory);
+	inventory_start(n->inventory);
+}
+
+static int start_driver(struct node *n, struct err *e)
+{
+	struct driver_conf conf = { .name = DRIVER_NAME,
+				    .node = n->o.node_name,
+				    .instance = n->o.pod_uid,
+				    .boot_id = n->boot_id,
+				    .roots = &n->roots,
+				    .hook_source = n->o.hook_path ? NULL : n->hook_source,
+				    .hook_path = n->o.hook_path,
+				    .api = n->api,
+				    .inventory = n->inventory,
+				    .disk = n->disk,
+				    .stats = n->stats,
+				    .events = n->events,
+				    .in_use = in_use_ask,
+				    .in_use_ctx = n->in_use };
+	struct conflict_conf conflict = { .node = n->o.node_name,
+					  .resource = "nvidia.com/gpu",
+					  .folder = n->device_plugins,
+					  .socket = "nvidia",
+					  .api = n->api,
+					  .events = n->events,
+					  .allowed = n->o.allow_device_plugin,
+					  .on_change = on_conflict,
+					  .arg = n };
+	int r = driver_new(n->loop, &conf, &n->driver, e);
+
+	if (!r)
+		n->conflict = conflict_new(n->loop, &conflict);
+	return r;
+}
+
+static int start_serving(struct node *n, struct err *e)
+{
+	struct serve_conf conf = { .http_endpoint = n->o.http_endpoint,
+				   .metrics_path = n->o.metrics_path,
+				   .health_port = n->o.healthcheck_port,
+				   .status_socket = n->status_socket,
+				   .metrics = n->metrics,
+				   .driver = n->driver,
+				   .inventory = n->inventory,
+				   .api = n->api,
+				   .disk = n->disk,
+				   .conflict = n->conflict,
+				   .node = n->o.node_name };
+
+	return serve_new(n->loop, &conf, &n->serve, e);
+}
+
+static int start(struct node *n, struct err *e)
+{
+	int r = look_around(n, e);
+
+	if (!r)
+		r = connect_api(n, e);
+	if (r < 0)
+		return r;
+	start_workers(n);
+	n->metrics = metrics_new();
+	n->stats = stats_new(n->metrics);
+	metrics_on_scrape(n->metrics, on_scrape, n);
+	n->events = events_new(n->loop, n->api, "tundra", n->o.node_name);
+	r = start_driver(n, e);
+	if (!r)
+		r = start_serving(n, e);
+	return r;
+}
+
+/* ---- stop ---- */
+
+static void on_drained(void *arg)
+{
+	struct node *n = arg;
+
+	log_info("drained", LOG_S("node", n->o.node_name));
+	loop_stop(n->loop);
+}
+
+static void on_drain_limit(void *arg)
+{
+	struct node *n = arg;
+
+	log_warn("what is in flight did not end in time, it is given up", LOG_I("ms", DRAIN_MS));
+	loop_stop(n->loop);
+}
+
+static void on_signal(void *arg)
+{
+	struct node *n = arg;
+
+	if (n->draining) {
+		loop_stop(n->loop); /* asked twice: at once */
+		return;
+	}
+	n->draining = true;
+	log_info("shutting down: in-flight work finishes, waits end, slices stay");
+	loop_timer_set(&n->drain_limit, DRAIN_MS);
+	driver_drain(n->driver, on_drained, n);
+}
+
+static void stop(struct node *n)
+{
+	serve_free(&n->serve);
+	conflict_free(&n->conflict);
+	driver_free(&n->driver);
+	in_use_free(&n->in_use);
+	inventory_free(&n->inventory);
+	api_free(&n->api);
+	events_free(&n->events);
+	stats_free(&n->stats);
+	metrics_free(&n->metrics);
+	worker_free(&n->disk);
+	worker_exec_free(&n->exec);
+	mem_free(n->worker_path);
+	mem_free(n->hook_source);
+	mem_free(n->device_plugins);
+	mem_free(n->status_socket);
+	node_options_done(&n->o);
+	loop_timer_stop(&n->drain_limit);
+	loop_free(&n->loop);
+}
+
+static int run(struct node *n)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+	struct err e = { 0 };
+	int r;
+
+	n->loop = loop_new();
+	loop_timer_init(&n->drain_limit, n->loop, on_drain_limit, n);
+	r = start(n, &e);
+	if (r < 0) {
+		log_error("cannot start", LOG_S("error", err_text(&e)));
+		stop(n);
+		return 1;
+	}
+	privileges_drop();
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		loop_on_signal(n->loop, signals[i], on_signal, n);
+	log_info("serving", LOG_S("node", n->o.node_name), LOG_S("driver", DRIVER_NAME),
+		 LOG_S("version", version_string()), LOG_S("build", version_build()));
+	loop_run(n->loop);
+	stop(n);
+	return 0;
+}
+
+static void help(void)
+{
+	struct buf text;
+
+	buf_init(&text, 64 << 10);
+	node_options_help(&text);
+	printf("usage: tundra node [FLAGS]\n\n%s", buf_cstr(&text));
+	buf_done(&text);
+}
+
+int cmd_node(int argc, char **argv)
+{
+	struct node *n = MEM_NEW(struct node);
+	struct err e = { 0 };
+	int code = 0;
+
+	if (node_options_parse(argc, argv, from_env, &n->o, &e) < 0) {
+		fprintf(stderr, "tundra node: %s\n", err_text(&e));
+		code = EXIT_USAGE;
+	} else if (n->o.help) {
+		help();
+		node_options_done(&n->o);
+	} else if (n->o.version) {
+		printf("tundra %s build %s\n", version_string(), version_build());
+		node_options_done(&n->o);
+	} else {
+		log_init(n->o.verbosity == 0  ? LOG_WARN
+			 : n->o.verbosity > 5 ? LOG_DEBUG
+					      : LOG_INFO,
+			 !strcmp(n->o.log_format, "json"), NULL);
+		code = run(n);
+	}
+	mem_free(n);
+	return code;
+}

@@ -1,0 +1,42 @@
+#pragma once
+/* The flags of `tundra node`: upstream's gpu-kubelet-plugin's, meaning kept, and ours. */
+#include "core/conf.h"
+
+enum node_gate {
+	GATE_TIME_SLICING,
+	GATE_MPS,
+	GATE_IMEX_DNS,
+	GATE_PASSTHROUGH,
+	GATE_DYNAMIC_MIG,
+	GATE_HEALTH,
+	GATE_CLIQUES,
+	GATE_CRASH_ON_FABRIC,
+	GATE_METADATA,
+	GATE_LIST_ATTRIBUTES,
+	GATE_FABRIC_MANAGER,
+	GATE_HOST_IMEX,
+	GATE_SHARES,
+	GATE_CONTEXTUAL_LOGGING,
+	GATE_LOGGING_ALPHA,
+	GATE_LOGGING_BETA,
+	NODE_GATES
+};
+
+struct node_options {
+	char *node_name, *namespace, *pod_uid, *kubeconfig;
+	char *cdi_root, *driver_root, *container_driver_root, *host_root, *hook_path;
+	char *registry, *plugins, *run_folder, *worker_path, *hook_source;
+	char *dev_root, *proc_root, *sys_root, *proc_devices;
+	char *http_endpoint, *metrics_path, *feature_gates, *consumable_shares;
+	char *log_format, *qps, *ignored_text;
+	int64_t healthcheck_port, verbosity, burst, ignored_int;
+	bool extra_attributes, allow_device_plugin, help, version, ignored_bool;
+	bool gates[NODE_GATES];
+};
+
+/* 0; -EINVAL with one line. On 0 with help or version set, nothing else was checked. */
+int node_options_parse(int argc, char **argv, const char *(*env)(const char *name),
+		       struct node_options *o, struct err *e) NODISCARD;
+void node_options_done(struct node_options *o);
+struct buf;
+void node_options_help(struct buf *out);

@@ -1,0 +1,25 @@
+#pragma once
+/*
+ * What operators and tools ask the running node: metrics and probes over HTTP, the gRPC health
+ * service, and the whole status as JSON on a socket for root.
+ */
+#include "core/metrics.h"
+#include "k8s/node.h"
+
+struct conflict;
+struct serve;
+struct serve_conf {
+	const char *http_endpoint, *metrics_path; /* endpoint NULL or "": none */
+	int64_t health_port;			  /* gRPC; 0 = any, negative = none */
+	const char *status_socket;
+	const char *node;
+	struct metrics *metrics;
+	struct driver *driver;
+	struct inventory *inventory;
+	struct api *api;
+	struct worker *disk;
+	struct conflict *conflict;
+};
+int serve_new(struct loop *l, const struct serve_conf *conf, struct serve **out,
+	      struct err *e) NODISCARD;
+void serve_free(struct serve **s);

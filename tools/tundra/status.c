@@ -1,0 +1,273 @@
+/*
+ * tundra status: asks the running node over its socket and shows the answer as a table or as it is.
+ * Plain blocking I/O: a command has nothing else to do.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/buf.h"
+#include "core/conf.h"
+#include "core/fsx.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "tools/tundra/command.h"
+
+#define ANSWER_MAX ((size_t)64 << 20) /* 10 000 claims: about 4 MB */
+#define WAIT_S	   10
+
+struct options {
+	char *output, *run_folder;
+	bool help;
+};
+static const char *const outputs[] = { "table", "json", NULL };
+static const struct conf_option table[] = {
+	{ .name = "output",
+	  .alias = "o",
+	  .arg = "FORMAT",
+	  .otherwise = "table",
+	  .words = outputs,
+	  .kind = CONF_STR,
+	  .offset = offsetof(struct options, output),
+	  .help = "table or json" },
+	{ .name = "run-directory",
+	  .env = { "RUN_DIRECTORY" },
+	  .arg = "FOLDER",
+	  .otherwise = "/run/tundra",
+	  .kind = CONF_STR,
+	  .offset = offsetof(struct options, run_folder),
+	  .help = "where the running node has its socket" },
+	{ .name = "help",
+	  .otherwise = "false",
+	  .kind = CONF_BOOL,
+	  .offset = offsetof(struct options, help),
+	  .help = "this list" },
+};
+
+static const char *from_env(const char *name)
+{
+	return getenv(name);
+}
+
+static int dial(const char *path, struct err *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval wait = { .tv_sec = WAIT_S };
+	int fd;
+
+	if (!sv_copy(addr.sun_path, sizeof(addr.sun_path), sv_str(path)))
+		return err_set(e, -ENAMETOOLONG, "%s is too long for a socket", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(e, -errno, "socket");
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return err_sys(e, r, "no tundra node answers at %s", path);
+	}
+	return fd;
+}
+
+/* HTTP/1.0, so that the answer ends with the connection. */
+static int ask(const char *path, struct buf *out, struct err *e)
+{
+	static const char request[] = "GET /status HTTP/1.0\r\nHost: tundra\r\n\r\n";
+	int fd = dial(path, e), r;
+
+	if (fd < 0)
+		return fd;
+	r = fsx_write_all(fd, sv_str(request));
+	if (!r)
+		r = fsx_read_fd(fd, ANSWER_MAX, out);
+	close(fd);
+	return r < 0 ? err_sys(e, r, "asking the node at %s", path) : 0;
+}
+
+static struct sv body_of(struct sv answer)
+{
+	const char *end = memmem(answer.p, answer.n, "\r\n\r\n", 4);
+
+	return end ? sv_drop(answer, (size_t)(end - answer.p) + 4) : SV_NONE;
+}
+
+static const char *str(const struct json *n, const char *key)
+{
+	return json_str(json_get(n, key), "");
+}
+
+static void print_age(int64_t now_ms, int64_t then_ms)
+{
+	int64_t s = (now_ms - then_ms) / 1000;
+
+	if (!then_ms)
+		printf("never\n");
+	else
+		printf("%lld s ago\n", (long long)(s > 0 ? s : 0));
+}
+
+static void print_devices(const struct json *devices)
+{
+	printf("\n%-8s %-42s %-14s %-24s %9s  %s\n", "DEVICE", "UUID", "PCI", "PRODUCT", "MEMORY",
+	       "STATE");
+	for (size_t i = 0; i < json_len(devices); i++) {
+		const struct json *d = json_at(devices, i);
+		const char *trouble = str(d, "trouble"), *claim = str(d, "claim");
+
+		printf("%-8s %-42s %-14s %-24s %5lld GiB  ", str(d, "name"), str(d, "uuid"),
+		       str(d, "pci"), str(d, "product"),
+		       (long long)(json_i64(json_get(d, "memory"), 0) >> 30));
+		if (!json_flag(json_get(d, "present"), true))
+			printf("gone%s%s\n", *claim ? ", held by " : "", claim);
+		else if (*trouble)
+			printf("trouble: %s\n", trouble);
+		else if (*claim)
+			printf("claim %s\n", claim);
+		else
+			printf("free\n");
+	}
+}
+
+static void print_claims(const struct json *claims)
+{
+	if (!json_len(claims))
+		return;
+	printf("\n%-38s %-40s %-12s %s\n", "CLAIM", "NAME", "STATE", "DEVICES");
+	for (size_t i = 0; i < json_len(claims); i++) {
+		const struct json *c = json_at(claims, i), *devices = json_get(c, "devices");
+		char name[256];
+
+		snprintf(name, sizeof(name), "%s/%s", str(c, "namespace"), str(c, "name"));
+		printf("%-38s %-40s %-12s ", str(c, "uid"), name, str(c, "state"));
+		for (size_t k = 0; k < json_len(devices); k++)
+			printf("%s%s%s", k ? "," : "", str(json_at(devices, k), "device"),
+			       json_flag(json_get(json_at(devices, k), "adminAccess"), false)
+				   ? " (admin)"
+				   : "");
+		if (*str(c, "waitingFor"))
+			printf("  waits: %s", str(c, "waitingFor"));
+		printf("\n");
+	}
+}
+
+static void print_workers(const struct json *workers)
+{
+	printf("\n%-8s %-9s %8s %7s %8s %9s\n", "WORKER", "STATE", "PID", "STARTS", "CRASHES",
+	       "TIMEOUTS");
+	for (size_t i = 0; i < json_len(workers); i++) {
+		const struct json *w = json_at(workers, i);
+
+		printf("%-8s %-9s %8lld %7lld %8lld %9lld\n", str(w, "role"), str(w, "state"),
+		       (long long)json_i64(json_get(w, "pid"), 0),
+		       (long long)json_i64(json_get(w, "starts"), 0),
+		       (long long)json_i64(json_get(w, "crashes"), 0),
+		       (long long)json_i64(json_get(w, "timeouts"), 0));
+	}
+}
+
+static void print_line(const char *what, const char *state, const char *reason)
+{
+	printf("%-14s %s%s%s\n", what, state, *reason ? ": " : "", reason);
+}
+
+static void print_table(const struct json *s)
+{
+	const struct json *d = json_get(s, "driver"), *inv = json_get(s, "inventory");
+	const struct json *pub = json_get(d, "publisher"), *api = json_get(s, "api");
+	int64_t now = json_i64(json_get(s, "nowMs"), 0);
+
+	printf("tundra %s on %s\n\n", str(s, "version"), str(s, "node"));
+	print_line("devices", str(inv, "state"), str(inv, "reason"));
+	print_line("kubelet",
+		   json_flag(json_get(d, "registered"), false) ? "registered" : "not registered",
+		   str(d, "registration"));
+	print_line("api server",
+		   json_flag(json_get(api, "connected"), false) ? "connected" : "not connected",
+		   str(api, "lastError"));
+	print_line("ledger", json_str(json_get(d, "ledger", "state"), ""),
+		   json_str(json_get(d, "ledger", "reason"), ""));
+	printf("%-14s %lld devices in %lld slices, generation %lld%s\n", "published",
+	       (long long)json_i64(json_get(pub, "devices"), 0),
+	       (long long)json_i64(json_get(pub, "slices"), 0),
+	       (long long)json_i64(json_get(pub, "generation"), 0),
+	       json_flag(json_get(pub, "synced"), false) ? "" : " (being brought up to date)");
+	if (*str(pub, "held"))
+		print_line("", "held back", str(pub, "held"));
+	if (*str(s, "conflict"))
+		print_line("conflict", str(s, "conflict"), "");
+	printf("%-14s ", "last publish");
+	print_age(now, json_i64(json_get(pub, "lastPublishMs"), 0));
+	printf("%-14s ", "last call");
+	print_age(now, json_i64(json_get(d, "kubelet", "lastCallMs"), 0));
+	print_devices(json_get(inv, "devices"));
+	print_claims(json_get(d, "claims"));
+	print_workers(json_get(s, "workers"));
+}
+
+static int show(const struct options *o, struct sv body, struct err *e)
+{
+	static const struct json_limits limits = { ANSWER_MAX, 5000000, 32 };
+	struct json *root;
+	int r;
+
+	if (!strcmp(o->output, "json")) {
+		fwrite(body.p, 1, body.n, stdout);
+		putchar('\n');
+		return 0;
+	}
+	r = json_parse(body, &limits, &root, e);
+	if (r < 0)
+		return r;
+	print_table(root);
+	json_free(&root);
+	return 0;
+}
+
+static int status(const struct options *o, struct err *e)
+{
+	char *path = mem_printf("%s/status.sock", o->run_folder);
+	struct buf answer;
+	struct sv body;
+	int r;
+
+	buf_init(&answer, ANSWER_MAX);
+	r = ask(path, &answer, e);
+	body = body_of(buf_sv(&answer));
+	if (!r && !body.n)
+		r = err_set(e, -EBADMSG, "the node at %s gave no answer", path);
+	if (!r)
+		r = show(o, body, e);
+	buf_done(&answer);
+	mem_free(path);
+	return r;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct options o = { 0 };
+	struct err e = { 0 };
+	int code = 0;
+
+	if (conf_parse(table, ARRAY_LEN(table), argc, argv, from_env, &o, &e) < 0) {
+		fprintf(stderr, "tundra status: %s\n", err_text(&e));
+		return EXIT_USAGE;
+	}
+	if (o.help) {
+		struct buf text;
+
+		buf_init(&text, 16 << 10);
+		conf_help(table, ARRAY_LEN(table), &text);
+		printf("usage: tundra status [FLAGS]\n\n%s", buf_cstr(&text));
+		buf_done(&text);
+	} else if (status(&o, &e) < 0) {
+		fprintf(stderr, "tundra status: %s\n", err_text(&e));
+		code = 1;
+	}
+	conf_done(table, ARRAY_LEN(table), &o);
+	return code;
+}
