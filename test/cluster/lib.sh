@@ -1,0 +1,177 @@
+# shellcheck shell=bash
+# What every cluster test has at hand. Sourced by test/cluster/run and by the shell of each test.
+#
+# A test runs in a namespace of its own ($NS), with `set -euo pipefail`; it fails by `fail`, by a command that fails, or by its time limit.
+# Everything it made must be gone at its end: run looks at the ledger, the CDI folder, the kubelet's cache and its error counters.
+
+CLUSTER=$TOP/tools/cluster
+RELEASE=tundra
+# shellcheck disable=SC2034 # for run and the tests
+DAEMONSET=$RELEASE-kubelet-plugin
+TEST_IMAGE=localhost/tundra-test:1
+NVIDIA_MAJOR=195
+# Until a signal comes; as process 1 a shell without a trap would ignore it.
+IDLE="trap 'exit 0' TERM; sleep infinity & wait"
+
+kc() { "$CLUSTER" kubectl "$@"; }
+kn() { "$CLUSTER" kubectl -n "$NS" "$@"; }
+kd() { "$CLUSTER" kubectl -n tundra "$@"; }
+on_node() { "$CLUSTER" exec "$@"; }
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+  say "FAILED: $*"
+  exit 1
+}
+
+# eventually SECONDS TEXT COMMAND...: asks every 0.3 s.
+eventually() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || fail "not within the time: $what"
+    sleep 0.3
+  done
+}
+
+# same TEXT WANTED GOT
+same() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
+
+# --- making things ---
+
+# What stands in `devices` of a claim for N whole GPUs, each with the CEL expressions given.
+gpu_request() {
+  local n=$1
+  shift
+  jq -nc --argjson n "$n" '{requests: [{name: "gpu", exactly: ({deviceClassName: "gpu.nvidia.com", allocationMode: "ExactCount", count: $n}
+    + (if ($ARGS.positional | length) > 0 then {selectors: [$ARGS.positional[] | {cel: {expression: .}}]} else {} end))}]}' --args "$@"
+}
+
+# claim NAME DEVICES, claim_template NAME DEVICES
+claim() {
+  jq -n --arg n "$1" --argjson d "$2" '{apiVersion: "resource.k8s.io/v1", kind: "ResourceClaim", metadata: {name: $n}, spec: {devices: $d}}' |
+    kn create -f - >&2
+}
+claim_template() {
+  jq -n --arg n "$1" --argjson d "$2" \
+    '{apiVersion: "resource.k8s.io/v1", kind: "ResourceClaimTemplate", metadata: {name: $n}, spec: {spec: {devices: $d}}}' | kn create -f - >&2
+}
+
+# pod NAME [CLAIM_FIELD=VALUE] [JQ]: a pod with one container "main"; CLAIM_FIELD is claim or template; JQ changes the object.
+pod() {
+  local name=$1 use=${2:-} change=${3:-.} object
+  object=$(jq -n --arg name "$name" --arg image "$TEST_IMAGE" --arg idle "$IDLE" '{
+    apiVersion: "v1", kind: "Pod", metadata: {name: $name},
+    spec: {restartPolicy: "Never", terminationGracePeriodSeconds: 3, automountServiceAccountToken: false,
+      containers: [{name: "main", image: $image, command: ["/bin/sh", "-c", $idle]}]}}')
+  case $use in
+    claim=*) object=$(jq --arg c "${use#*=}" '.spec.resourceClaims = [{name: "gpu", resourceClaimName: $c}]' <<<"$object") ;;
+    template=*) object=$(jq --arg c "${use#*=}" '.spec.resourceClaims = [{name: "gpu", resourceClaimTemplateName: $c}]' <<<"$object") ;;
+  esac
+  [ -z "$use" ] || object=$(jq '.spec.containers[0].resources.claims = [{name: "gpu"}]' <<<"$object")
+  jq "$change" <<<"$object" | kn create -f - >&2
+}
+
+# --- asking ---
+
+running() { kn wait --for=condition=Ready "pod/$1" --timeout="${2:-30}s" >&2 || fail "pod $1 does not run"; }
+phase() { kn get pod "$1" -o jsonpath='{.status.phase}'; }
+# Waits for the kubelet's last word, so Unprepare has been called when this returns.
+delete_pods() { kn delete pod "$@" --wait --timeout=60s >&2; }
+inside() {
+  local pod=$1 container=$2
+  shift 2
+  kn exec "$pod" -c "$container" -- "$@"
+}
+container_id() { kn get pod "$1" -o jsonpath='{.status.containerStatuses[0].containerID}'; }
+
+# Name of the claim that a pod's first entry stands for.
+claim_of() { kn get pod "$1" -o jsonpath='{.status.resourceClaimStatuses[0].resourceClaimName}{.spec.resourceClaims[0].resourceClaimName}'; }
+claim_json() { kn get resourceclaim "$1" -o json; }
+# Device names a claim was given, one per line, in order of the result.
+allocated() { claim_json "$1" | jq -r '.status.allocation.devices.results[].device'; }
+
+slices() { kc get resourceslices --field-selector spec.driver=gpu.nvidia.com -o json; }
+slice_devices() { slices | jq -r '[.items[].spec.devices[]?.name] | length'; }
+uuid_of() { slices | jq -r --arg d "$1" '.items[].spec.devices[] | select(.name == $d) | .attributes.uuid.string'; }
+
+# The minor number that the kernel's own files give for a UUID: not what the driver under test believes.
+minor_of_uuid() {
+  local file
+  file=$(grep -lF "$1" "$GPUS"/proc/driver/nvidia/gpus/*/information) || fail "no GPU $1 in the fake /proc"
+  awk '$1 == "Device" && $2 == "Minor:" { print $3 }' "$file"
+}
+
+# Device names on stdin, minors out, sorted.
+minors() {
+  local d
+  while read -r d; do minor_of_uuid "$(uuid_of "$d")"; done | sort -n
+}
+
+# "minor" of every whole-GPU node in a container, sorted; anything that is not a character device of NVIDIA's major is an error.
+nodes_inside() {
+  local name kind major minor
+  # shellcheck disable=SC2016 # for the shell in the container
+  inside "$1" "${2:-main}" sh -c 'for d in /dev/nvidia[0-9]*; do [ ! -e "$d" ] || stat -c "%n %F|%t %T" "$d"; done' |
+    while IFS='| ' read -r name kind _ _ major minor; do
+      [ "$kind" = character ] || fail "$name in $1 is no character device"
+      same "major of $name in $1" "$(printf '%x' "$NVIDIA_MAJOR")" "$major"
+      same "name and minor of $name in $1" "/dev/nvidia$((16#$minor))" "$name"
+      printf '%d\n' "$((16#$minor))"
+    done | sort -n
+}
+
+# The container sees exactly the GPUs of the claim: the same minors, no more, no fewer.
+sees_its_gpus() {
+  local pod=$1 container=${2:-main} claim=${3:-}
+  [ -n "$claim" ] || claim=$(claim_of "$pod")
+  same "GPUs in $pod/$container" "$(allocated "$claim" | minors | paste -sd,)" "$(nodes_inside "$pod" "$container" | paste -sd,)"
+}
+
+# open_says POD CONTAINER NODE: "ok", or the system's word for why not. Fake nodes have no driver behind them, so ENXIO
+# ("No such device or address") means that the device cgroup let the open through, EPERM ("Operation not permitted") that it did not.
+open_says() {
+  # shellcheck disable=SC2016 # for the shell in the container
+  inside "$1" "$2" sh -c '(: <"$1") 2>&1 && echo ok' sh "$3" | sed 's/.*: //'
+}
+may_open() { same "opening $3 in $1" "No such device or address" "$(open_says "$@")"; }
+may_not_open() { same "opening $3 in $1" "Operation not permitted" "$(open_says "$@")"; }
+
+# --- the driver and the kubelet ---
+
+driver_pod() { kd get pods -l tundra-component=kubelet-plugin --field-selector status.phase=Running -o jsonpath='{.items[0].metadata.name}'; }
+driver_container() { kd get pod "$(driver_pod)" -o jsonpath='{.status.containerStatuses[0].containerID}' | sed 's,.*//,,'; }
+# Process id on this machine of the driver's first process.
+driver_pid() {
+  local id
+  id=$(driver_container)
+  "$CLUSTER" ctr tasks ls 2>/dev/null | awk -v id="$id" '$1 == id { print $2 }'
+}
+driver_restarts() { kd get pods -l tundra-component=kubelet-plugin -o json | jq '[.items[].status.containerStatuses[]?.restartCount] | add // 0'; }
+driver_status() { kd exec "$(driver_pod)" -c gpus -- tundra status -o json; }
+driver_log() { kd logs "$(driver_pod)" -c gpus "$@"; }
+
+# Sum of the kubelet's failed DRA operations. The counters start anew with the kubelet: what an earlier one had counted is kept in a file.
+kubelet_errors_now() {
+  "$CLUSTER" kubelet-metrics |
+    awk '/^dra_operations_duration_seconds_count\{/ && /is_error="true"/ { n += $NF } END { print n + 0 }'
+}
+kubelet_errors() { echo $(($(kubelet_errors_now) + $(cat "$WORK/errors-before-restart" 2>/dev/null || echo 0))); }
+
+kubelet_stop() {
+  kubelet_errors >"$WORK/errors.new"
+  mv "$WORK/errors.new" "$WORK/errors-before-restart"
+  "$CLUSTER" stop kubelet
+}
+kubelet_start() {
+  "$CLUSTER" start kubelet
+  eventually 60 "the kubelet answers" kubelet_answers
+}
+kubelet_answers() { "$CLUSTER" kubelet-metrics >/dev/null 2>&1; }
+
+# expect_errors N: this test makes the kubelet count N failed operations. expect_restarts N: ... the driver's container restart N times.
+expect_errors() { echo "$1" >"$WORK/expect-errors"; }
+expect_restarts() { echo "$1" >"$WORK/expect-restarts"; }
+
+events_of() { kn get events --field-selector "involvedObject.name=$1" -o json | jq -r --arg r "$2" '.items[] | select(.reason == $r) | .message'; }
+no_event() { same "events $2 of $1" "" "$(events_of "$1" "$2")"; }

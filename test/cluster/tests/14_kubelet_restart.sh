@@ -1,0 +1,26 @@
+# shellcheck shell=bash
+# The kubelet restarts, as in an upgrade: containers go on, slices (which it deletes at its start) come back, a container that restarts still
+# gets its GPU, and a second pod on the same claim gets the same device.
+claim c "$(gpu_request 1)"
+pod a claim=c '.spec.restartPolicy = "Always"'
+running a
+id=$(container_id a)
+minor=$(nodes_inside a)
+kubelet_stop
+kubelet_start
+back() { [ "$(slice_devices)" = "$GPU_COUNT" ]; }
+eventually 30 "the slices are back" back
+same "container after the restart" "$id" "$(container_id a)"
+sees_its_gpus a main c
+
+inside a main kill -TERM 1
+restarted() { [ "$(container_id a)" != "$id" ] && [ "$(kn get pod a -o jsonpath='{.status.containerStatuses[0].ready}')" = true ]; }
+eventually 60 "the container has restarted" restarted
+same "GPU after the container's restart" "$minor" "$(nodes_inside a)"
+may_open a main "/dev/nvidia$minor"
+
+pod b claim=c
+running b 60
+same "GPU of the second pod" "$minor" "$(nodes_inside b)"
+no_event b FailedPrepareDynamicResources
+delete_pods a b

@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# kill -9 of the driver while a prepare is under way: its record is on disk, the kubelet has no answer. The pod runs within 120 s.
+#
+# What holds the prepare open: strace makes every file operation of the driver's main process take 20 s. The record is written by another
+# process (the disk worker), so it gets to the disk; the effect that comes next, the CDI spec, does not.
+expect_restarts 1
+claim_template one "$(gpu_request 1)"
+pid=$(driver_pid)
+[ -n "$pid" ] || fail "no process of the driver found"
+ledger=/var/lib/kubelet/plugins/gpu.nvidia.com/ledger
+strace -qq -p "$pid" -e trace=%file -e inject=%file:delay_enter=20000000 -o "$WORK/strace" &
+tracer=$!
+sleep 0.5
+kill -0 "$tracer" || fail "strace could not attach"
+pod p template=one
+has_claim() { kn get resourceclaims -o json | jq -e '[.items[] | select(.status.allocation != null)] | length == 1' >/dev/null; }
+eventually 20 "the claim is allocated" has_claim
+uid=$(kn get resourceclaims -o jsonpath='{.items[0].metadata.uid}')
+on_disk() { on_node grep -rqaF "$uid" "$ledger"*; }
+eventually 15 "the record is on disk" on_disk
+same "phase while the prepare is held" Pending "$(phase p)"
+errors=$(kubelet_errors)
+kill -KILL "$pid"
+kill "$tracer" 2>/dev/null || true
+begin=$SECONDS
+running p 120
+say "the pod ran $((SECONDS - begin)) s after the kill"
+sees_its_gpus p
+# The broken call is the one failure; more would be a driver that answers wrongly after its restart.
+same "failed calls" 1 "$(($(kubelet_errors) - errors))"
+expect_errors 1
+delete_pods p
