@@ -1,5 +1,7 @@
 #include "core/buf.h"
 
+#include <math.h>
+
 #include "core/mem.h"
 
 /*
@@ -150,6 +152,24 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 	ok = buf_vprintf(b, fmt, ap);
 	va_end(ap);
 	return ok;
+}
+
+bool buf_put_real(struct buf *b, double v)
+{
+	char text[40];
+	int digits;
+
+	if (isnan(v))
+		return buf_puts(b, "NaN");
+	if (isinf(v))
+		return buf_puts(b, v > 0 ? "+Inf" : "-Inf");
+	/* 17 digits always suffice; nobody sets a locale with another decimal point. */
+	for (digits = 15; digits <= 17; digits++) {
+		(void)snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	return buf_puts(b, text);
 }
 
 void buf_take(struct buf *b, size_t n)

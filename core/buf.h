@@ -26,6 +26,8 @@ bool buf_puts(struct buf *b, const char *s);
 bool buf_putc(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 bool buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
+/* The shortest decimal form that reads back as the same double; "NaN", "+Inf", "-Inf". */
+bool buf_put_real(struct buf *b, double v);
 /* Room for n bytes at the end, NULL beyond the cap; buf_commit() makes them part of the queue. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);

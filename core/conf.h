@@ -1,11 +1,14 @@
 #pragma once
 /*
  * Options: one table row per option is its flag, environment name, default, help and check.
- * Order of precedence: flag, environment, default. Both "--name value" and "--name=value";
- * a bool may stand alone. Unknown flags, positional arguments and wrong values are errors of one
- * line.
+ * Order of precedence: flag, environment, default; an empty environment variable counts as unset.
+ * As in Go's flag package "--name value", "--name=value" and one dash instead of two mean the same,
+ * a bool may stand alone and takes its value only by "=", the last of several wins (a CONF_LIST
+ * joins them). Unknown flags, positional arguments and wrong values are errors of one line.
+ * Durations are Go's ("300ms", "1m30s", "0"), never negative; less than a millisecond rounds up.
  */
 #include "core/err.h"
+#include "core/sv.h"
 
 enum conf_kind {
 	CONF_STR,
@@ -22,19 +25,22 @@ struct conf_option {
 	const char *otherwise;	  /* default as text, NULL = unset */
 	const char *arg, *help;	  /* "NAME", one sentence */
 	const char *const *words; /* allowed values of a CONF_STR, ends with NULL; NULL = any */
-	int64_t min, max;	  /* CONF_INT; both 0 = any */
+	int64_t min, max;	  /* CONF_INT, CONF_DURATION_MS; both 0 = any */
 	size_t offset;		  /* of the field in the options struct: char * / int64_t / bool */
 	enum conf_kind kind;
 	bool required;
 };
 
 /*
- * Fills `options` (zeroed by the caller; strings are allocated, conf_done() frees them).
- * 0, -EINVAL with one line. `env` is injected: returns the value or NULL.
+ * Fills `options` (zeroed by the caller; strings are allocated, conf_done() frees them). argv[0] is
+ * the command's name and skipped. 0, -EINVAL with one line, and then nothing is left to free. `env`
+ * is injected: returns the value or NULL.
  */
 int conf_parse(const struct conf_option *table, size_t n, int argc, char **argv,
 	       const char *(*env)(const char *name), void *options, struct err *e) NODISCARD;
 void conf_done(const struct conf_option *table, size_t n, void *options);
+/* One value in the same syntax. -EINVAL. */
+int conf_duration_ms(struct sv text, int64_t *ms) NODISCARD;
 struct buf;
 void conf_help(const struct conf_option *table, size_t n,
 	       struct buf *out); /* aligned, wrapped at 100 */

@@ -6,21 +6,6 @@
 
 enum { LIST_TEXT_MAX = 256 };
 
-static int parse_bool(struct sv s, bool *on)
-{
-	static const char *const yes[] = { "true", "True", "TRUE", "t", "T", "1" };
-	static const char *const no[] = { "false", "False", "FALSE", "f", "F", "0" };
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(yes); i++) {
-		if (sv_eqs(s, yes[i]) || sv_eqs(s, no[i])) {
-			*on = sv_eqs(s, yes[i]);
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 static size_t find(const struct gate *table, size_t n, struct sv name)
 {
 	size_t i;
@@ -84,7 +69,7 @@ static int pass(const struct gate *table, size_t n, struct sv text, bool stages,
 		if (!item.n)
 			continue;
 		name = sv_trim(sv_cut(&item, '='));
-		if (parse_bool(sv_trim(item), &on))
+		if (sv_bool(sv_trim(item), &on))
 			return err_set(e, -EINVAL, "feature gate " SV_FMT " needs =true or =false",
 				       SV_ARG(sv_make(name.p, MIN(name.n, (size_t)64))));
 		if (sv_eqs(name, "AllAlpha") || sv_eqs(name, "AllBeta")) {

@@ -175,19 +175,17 @@ void jsonw_null(struct jsonw *w)
 	literal(w, "null");
 }
 
-/* The shortest form that reads back as the same double, and as a real. */
+/* Parsed reals are finite. A point or an exponent keeps them reals for whoever reads this. */
 static void put_real(struct jsonw *w, double v)
 {
-	char text[40];
-	int digits;
+	struct sv text;
+	size_t before;
 
-	for (digits = 15; digits <= 17; digits++) {
-		(void)snprintf(text, sizeof(text), "%.*g", digits, v);
-		if (strtod(text, NULL) == v)
-			break;
-	}
-	literal(w, text);
-	if (!text[strcspn(text, ".e")])
+	begin(w);
+	before = buf_len(w->out);
+	buf_put_real(w->out, v);
+	text = sv_drop(buf_sv(w->out), before);
+	if (sv_find(text, '.') < 0 && sv_find(text, 'e') < 0)
 		buf_puts(w->out, ".0");
 }
 

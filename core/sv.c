@@ -139,6 +139,21 @@ int sv_i64(struct sv s, int64_t *out)
 	return 0;
 }
 
+int sv_bool(struct sv s, bool *out)
+{
+	static const char *const yes[] = { "true", "True", "TRUE", "t", "T", "1" };
+	static const char *const no[] = { "false", "False", "FALSE", "f", "F", "0" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(yes); i++) {
+		if (sv_eqs(s, yes[i]) || sv_eqs(s, no[i])) {
+			*out = sv_eqs(s, yes[i]);
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 static bool follows(struct sv s, size_t n)
 {
 	size_t i;

@@ -28,6 +28,8 @@ ptrdiff_t sv_find(struct sv s, char c); /* index or -1 */
 /* Decimal without sign, spaces or leading '+'; the whole view. -EINVAL, -ERANGE. */
 int sv_u64(struct sv s, uint64_t *out) NODISCARD;
 int sv_i64(struct sv s, int64_t *out) NODISCARD;
+/* As Go's strconv.ParseBool: true, True, TRUE, t, T, 1 and their opposites. -EINVAL. */
+int sv_bool(struct sv s, bool *out) NODISCARD;
 /* Bytes of the valid UTF-8 sequence at the front: 1 to 4; 0 if invalid, cut short or empty. */
 size_t sv_utf8(struct sv s);
 char *sv_dup(struct sv s); /* NUL-terminated copy, caller frees */
