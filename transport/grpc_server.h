@@ -7,21 +7,7 @@
 #include "core/err.h"
 #include "core/loop.h"
 #include "core/sv.h"
-
-enum grpc_code {
-	GRPC_OK = 0,
-	GRPC_CANCELLED = 1,
-	GRPC_UNKNOWN = 2,
-	GRPC_INVALID_ARGUMENT = 3,
-	GRPC_DEADLINE_EXCEEDED = 4,
-	GRPC_NOT_FOUND = 5,
-	GRPC_PERMISSION_DENIED = 7,
-	GRPC_RESOURCE_EXHAUSTED = 8,
-	GRPC_FAILED_PRECONDITION = 9,
-	GRPC_UNIMPLEMENTED = 12,
-	GRPC_INTERNAL = 13,
-	GRPC_UNAVAILABLE = 14,
-};
+#include "transport/grpc.h"
 
 struct tls_server;
 struct grpc_server;
@@ -42,7 +28,7 @@ struct grpc_service {
 struct grpc_limits {
 	size_t message_max; /* bytes, 4 MiB */
 	unsigned streams_max, connections_max;
-	bool root_only; /* unix sockets: the peer's uid must be ours or 0 (SO_PEERCRED) */
+	bool root_only; /* unix sockets: the peer's uid must be ours or 0 (SO_PEERCRED); default */
 };
 extern const struct grpc_limits grpc_limits_default;
 
@@ -58,7 +44,11 @@ int grpc_server_listen_unix(struct grpc_server *s, const char *path, unsigned mo
 /* host "" = any; port 0 = chosen, *port tells. tls may be NULL; not owned. */
 int grpc_server_listen_tcp(struct grpc_server *s, const char *host, uint16_t *port,
 			   struct tls_server *tls, struct err *e) NODISCARD;
-/* GOAWAY to all, no new connections; idle(arg) when the last call ended. */
+void grpc_server_adopt(struct grpc_server *s, int fd); /* a connected socket, now the server's */
+/*
+ * No new connections, GOAWAY in two steps; idle(arg) when the last call ended and its answer was
+ * written. Streams are ended by their owners.
+ */
 void grpc_server_drain(struct grpc_server *s, void (*idle)(void *arg), void *arg);
 size_t grpc_server_calls(const struct grpc_server *s);
 size_t grpc_server_connections(const struct grpc_server *s);
