@@ -9,7 +9,8 @@ bool quiet_pass(struct quiet *q, struct sv what, uint64_t now_ms, unsigned *held
 
 	*held = 0;
 	for (size_t i = 0; i < QUIET_SLOTS; i++) {
-		if (q->slots[i].since_ms < q->slots[oldest].since_ms)
+		if (q->slots[oldest].hash &&
+		    (!q->slots[i].hash || q->slots[i].since_ms < q->slots[oldest].since_ms))
 			oldest = i;
 		if (q->slots[i].hash != hash)
 			continue;
