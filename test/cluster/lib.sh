@@ -132,7 +132,7 @@ sees_its_gpus() {
 # ("No such device or address") means that the device cgroup let the open through, EPERM ("Operation not permitted") that it did not.
 open_says() {
   # shellcheck disable=SC2016 # for the shell in the container
-  inside "$1" "$2" sh -c '(: <"$1") 2>&1 && echo ok' sh "$3" | sed 's/.*: //'
+  inside "$1" "$2" sh -c '(: <"$1") 2>&1 && echo ok || true' sh "$3" | sed 's/.*: //'
 }
 may_open() { same "opening $3 in $1" "No such device or address" "$(open_says "$@")"; }
 may_not_open() { same "opening $3 in $1" "Operation not permitted" "$(open_says "$@")"; }
