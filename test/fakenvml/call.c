@@ -168,21 +168,29 @@ static void session_enumerate(void)
 	}
 }
 
-/* The library's own version is in its file name; a kernel module of another one refuses it. */
-static bool session_version_mismatch(void)
+/* The library's own version is in its file name, where it has one. Read while loading: later the
+ * link it was opened by may lead to another driver's. */
+static char own_version[32];
+
+__attribute__((constructor)) static void session_loaded(void)
 {
+	static const char prefix[] = "libnvidia-ml.so.";
 	char real[PATH_MAX];
 	const char *version;
 	Dl_info info;
 
 	if (dladdr((void *)(uintptr_t)call_init, &info) == 0 ||
 	    realpath(info.dli_fname, real) == NULL)
-		return false;
-	version = strstr(real, "libnvidia-ml.so.");
-	if (version == NULL)
-		return false;
-	version += strlen("libnvidia-ml.so.");
-	return strchr(version, '.') != NULL && strcmp(version, s.map.st->driver_version) != 0;
+		return;
+	version = strstr(real, prefix);
+	if (version != NULL && strchr(version + strlen(prefix), '.') != NULL)
+		snprintf(own_version, sizeof(own_version), "%s", version + strlen(prefix));
+}
+
+/* A kernel module of another version refuses the library. */
+static bool session_version_mismatch(void)
+{
+	return own_version[0] != '\0' && strcmp(own_version, s.map.st->driver_version) != 0;
 }
 
 static nvmlReturn_t session_begin(unsigned int flags)
