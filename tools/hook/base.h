@@ -36,11 +36,5 @@ static inline void close_fd(int *fd)
 	*fd = -1;
 }
 
-static inline void free_bytes(char **p)
-{
-	free(*p);
-	*p = NULL;
-}
-
-#define _close_ __attribute__((cleanup(close_fd)))
-#define _free_	__attribute__((cleanup(free_bytes)))
+/* A descriptor of this scope; -1 or a negative errno is none. */
+#define auto_close __attribute__((cleanup(close_fd)))

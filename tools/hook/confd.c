@@ -8,7 +8,7 @@ static const char top[] = "include " CONFD_DIR "/*.conf\n";
 
 static int ensure_top(const struct root *root, struct why *why)
 {
-	_close_ int etc = root_mkdirs(root, "/etc");
+	auto_close int etc = root_mkdirs(root, "/etc");
 	struct stat st;
 	int r;
 
@@ -20,13 +20,31 @@ static int ensure_top(const struct root *root, struct why *why)
 	return r < 0 ? why_sys(why, r, "cannot write " CONFD_TOP " in the container") : 0;
 }
 
+/* One folder a line, malloc'ed. */
+static char *lines(const struct paths *dirs, size_t *len)
+{
+	size_t need = 1, part;
+	char *text;
+
+	*len = 0;
+	for (size_t i = 0; i < dirs->n; i++)
+		need += strlen(dirs->v[i]) + 1;
+	text = malloc(need);
+	for (size_t i = 0; text && i < dirs->n; i++) {
+		part = strlen(dirs->v[i]);
+		memcpy(text + *len, dirs->v[i], part);
+		text[*len + part] = '\n';
+		*len += part + 1;
+	}
+	return text;
+}
+
 int confd_write(const struct root *root, const char *name, const struct paths *dirs,
 		struct why *why)
 {
-	_close_ int fd = -1;
-	_free_ char *text = NULL;
-	char path[HOOK_PATH_MAX];
-	size_t len = 0, part;
+	auto_close int fd = -1;
+	char path[HOOK_PATH_MAX], *text;
+	size_t len;
 	int r;
 
 	snprintf(path, sizeof(path), CONFD_DIR "/%s", name);
@@ -38,18 +56,8 @@ int confd_write(const struct root *root, const char *name, const struct paths *d
 	fd = root_mkdirs(root, CONFD_DIR);
 	if (fd < 0)
 		return why_sys(why, fd, "cannot open or make " CONFD_DIR " in the container");
-	for (size_t i = 0; i < dirs->n; i++)
-		len += strlen(dirs->v[i]) + 1;
-	text = malloc(len + 1);
-	if (!text)
-		return why_sys(why, -ENOMEM, "cannot write %s", path);
-	len = 0;
-	for (size_t i = 0; i < dirs->n; i++) {
-		part = strlen(dirs->v[i]);
-		memcpy(text + len, dirs->v[i], part);
-		text[len + part] = '\n';
-		len += part + 1;
-	}
-	r = root_put(fd, name, text, len);
+	text = lines(dirs, &len);
+	r = text ? root_put(fd, name, text, len) : -ENOMEM;
+	free(text);
 	return r < 0 ? why_sys(why, r, "cannot write %s in the container", path) : 0;
 }

@@ -70,7 +70,7 @@ static int read_header(struct image *im, struct elf_lib *lib)
 		unsigned char ident[EI_NIDENT];
 		Elf32_Ehdr e32;
 		Elf64_Ehdr e64;
-	} h;
+	} h = { .ident = { 0 } };
 	unsigned phentsize;
 	int r;
 
@@ -109,7 +109,7 @@ static int read_segments(struct image *im)
 	union {
 		Elf32_Phdr p32;
 		Elf64_Phdr p64;
-	} p;
+	} p = { .p64 = { 0 } };
 	size_t size = im->wide ? sizeof(p.p64) : sizeof(p.p32);
 	int r;
 
@@ -150,7 +150,7 @@ static int read_dynamic(const struct image *im, const struct segment *dyn, int64
 	union {
 		Elf32_Dyn d32;
 		Elf64_Dyn d64;
-	} d;
+	} d = { .d64 = { 0 } };
 	size_t size = im->wide ? sizeof(d.d64) : sizeof(d.d32);
 	uint64_t count = dyn->filesz / size, value;
 	int64_t tag;
@@ -205,9 +205,9 @@ static int read_soname(const struct image *im, uint64_t offset, struct elf_lib *
 	return ELF_SKIP;
 }
 
-int elf_read(elf_read_fn fn, void *arg, struct elf_lib *lib)
+int elf_read(elf_read_fn fetch_fn, void *arg, struct elf_lib *lib)
 {
-	struct image im = { .fetch = fn, .arg = arg };
+	struct image im = { .fetch = fetch_fn, .arg = arg };
 	const struct segment *dyn = NULL;
 	int64_t strtab, soname;
 	int r;

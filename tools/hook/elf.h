@@ -36,10 +36,10 @@ typedef ssize_t (*elf_read_fn)(void *arg, void *buf, size_t len, uint64_t offset
 
 /*
  * 0; ELF_SKIP for anything that is not a complete little-endian shared library of a known
- * architecture; negative errno only from `fetch`. A SONAME that could not be a file's name in a
+ * architecture; negative errno only from `fetch_fn`. A SONAME that could not be a file's name in a
  * library folder (a slash, a control character, too long) is ELF_SKIP: nothing is created from it.
  */
-int elf_read(elf_read_fn fetch, void *arg, struct elf_lib *lib) NODISCARD;
+int elf_read(elf_read_fn fetch_fn, void *arg, struct elf_lib *lib) NODISCARD;
 /* The same of an open file. */
 int elf_read_fd(int fd, struct elf_lib *lib) NODISCARD;
 

@@ -30,7 +30,7 @@ static int parse_mode(const char *text, mode_t *mode, struct why *why)
 
 static int change(const struct root *root, const char *path, mode_t mode, struct why *why)
 {
-	_close_ int fd = root_dir(root, path);
+	auto_close int fd = root_dir(root, path);
 	struct stat st;
 	int r;
 

@@ -11,30 +11,27 @@
 #include "tools/hook/oci.h"
 #include "tools/hook/root.h"
 
-/* "TARGET::LINK". */
-static int split(const char *spec, char target[HOOK_PATH_MAX], const char **link, struct why *why)
+/* "TARGET::LINK": where LINK starts, or NULL. */
+static const char *split(const char *spec, char target[HOOK_PATH_MAX])
 {
 	const char *colons = strstr(spec, "::");
 	size_t len = colons ? (size_t)(colons - spec) : 0;
 
 	if (len == 0 || len >= HOOK_PATH_MAX || colons[2] == '\0' || strstr(colons + 2, "::"))
-		return why_set(why, -EINVAL, "create-symlinks: --link \"%s\" is not TARGET::LINK",
-			       spec);
+		return NULL;
 	memcpy(target, spec, len);
 	target[len] = '\0';
-	*link = colons + 2;
-	return 0;
+	return colons + 2;
 }
 
 static int make(const struct root *root, const char *spec, struct why *why)
 {
 	char target[HOOK_PATH_MAX], dir[HOOK_PATH_MAX];
-	const char *link, *name;
-	_close_ int fd = -1;
-	int r = split(spec, target, &link, why);
+	const char *link = split(spec, target), *name;
+	auto_close int fd = -1;
+	int r;
 
-	if (r < 0)
-		return r;
+	must(link);
 	r = root_split(link, dir, &name);
 	if (r < 0)
 		return why_set(why, r, "create-symlinks: \"%s\" cannot be a link's path", link);
@@ -59,7 +56,7 @@ static int make(const struct root *root, const char *spec, struct why *why)
 int hook_create_symlinks(struct hook *hook, int argc, char **argv)
 {
 	struct args_list links = { .n = 0 };
-	const char *spec = NULL, *link;
+	const char *spec = NULL;
 	char target[HOOK_PATH_MAX];
 	const struct args_opt opts[] = {
 		{ "link", "TARGET::LINK",
@@ -77,7 +74,10 @@ int hook_create_symlinks(struct hook *hook, int argc, char **argv)
 	}
 	/* All are looked at before the first is made. */
 	for (size_t i = 0; i < links.n && r == 0; i++)
-		r = split(links.v[i], target, &link, &hook->why);
+		if (!split(links.v[i], target))
+			r = why_set(&hook->why, -EINVAL,
+				    "create-symlinks: --link \"%s\" is not TARGET::LINK",
+				    links.v[i]);
 	if (r < 0)
 		return HOOK_USAGE;
 	if (oci_open_root(spec, hook->state_fd, &root, &hook->why) < 0)

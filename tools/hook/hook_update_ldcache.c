@@ -122,11 +122,10 @@ static int search_path(const struct root *root, const struct paths *own, struct 
 static int write_cache(const struct root *root, const struct paths *dirs, const char *version,
 		       struct why *why)
 {
-	_free_ char *bytes = NULL;
-	char generator[64];
+	char generator[64], *bytes = NULL;
 	struct ldcache cache;
 	struct scan scan;
-	_close_ int etc = -1;
+	auto_close int etc = -1;
 	size_t len = 0;
 	int r;
 
@@ -150,6 +149,7 @@ static int write_cache(const struct root *root, const struct paths *dirs, const 
 		etc = root_mkdirs(root, "/etc");
 		r = etc < 0 ? etc : root_put(etc, "ld.so.cache", bytes, len);
 	}
+	free(bytes);
 	return r < 0 ? why_sys(why, r, "cannot write /etc/ld.so.cache in the container") : 0;
 }
 

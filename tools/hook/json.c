@@ -225,30 +225,28 @@ static int start_value(struct json *j, char c)
 	return 0;
 }
 
-/* The state behind `c` in a number, or -1 when c cannot follow. */
+/* The state behind a digit in a number, or -1 when none can follow. */
+static int number_digit(enum number at, char c)
+{
+	static const int next[] = {
+		[NUM_MINUS] = NUM_INT, [NUM_ZERO] = -1,	      [NUM_INT] = NUM_INT,
+		[NUM_DOT] = NUM_FRAC,  [NUM_FRAC] = NUM_FRAC, [NUM_E] = NUM_EXP,
+		[NUM_SIGN] = NUM_EXP,  [NUM_EXP] = NUM_EXP,
+	};
+
+	return at == NUM_MINUS && c == '0' ? NUM_ZERO : next[at];
+}
+
+/* The state behind any `c`. */
 static int number_next(enum number at, char c)
 {
-	bool digit = c >= '0' && c <= '9';
-
-	switch (at) {
-	case NUM_MINUS:
-		return c == '0' ? NUM_ZERO : digit ? NUM_INT : -1;
-	case NUM_ZERO:
-	case NUM_INT:
-		if (digit)
-			return at == NUM_INT ? NUM_INT : -1;
-		return c == '.' ? NUM_DOT : c == 'e' || c == 'E' ? NUM_E : -1;
-	case NUM_DOT:
-		return digit ? NUM_FRAC : -1;
-	case NUM_FRAC:
-		return digit ? NUM_FRAC : c == 'e' || c == 'E' ? NUM_E : -1;
-	case NUM_E:
-		return c == '+' || c == '-' ? NUM_SIGN : digit ? NUM_EXP : -1;
-	case NUM_SIGN:
-	case NUM_EXP:
-		return digit ? NUM_EXP : -1;
-	}
-	return -1;
+	if (c >= '0' && c <= '9')
+		return number_digit(at, c);
+	if (c == '.')
+		return at == NUM_ZERO || at == NUM_INT ? NUM_DOT : -1;
+	if (c == 'e' || c == 'E')
+		return at == NUM_ZERO || at == NUM_INT || at == NUM_FRAC ? NUM_E : -1;
+	return (c == '+' || c == '-') && at == NUM_E ? NUM_SIGN : -1;
 }
 
 static bool number_may_end(enum number at)

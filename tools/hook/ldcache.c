@@ -227,7 +227,7 @@ static void put_extension(const struct ldcache *c, char *out, uint32_t offset,
 		memcpy(out + sizeof(head) + sizeof(gen), &caps, sizeof(caps));
 	rank_hwcaps(c, rank);
 	for (unsigned i = 0; i < c->nhwcaps; i++)
-		memcpy(out + data + rank[i] * 4, &hwcap_at[i], 4);
+		memcpy(out + data + rank[i] * (size_t)4, &hwcap_at[i], 4);
 	memcpy(out + data + caps.size, generator, gen.size);
 }
 
@@ -254,7 +254,7 @@ int ldcache_build(struct ldcache *c, const char *generator, char **bytes, size_t
 	h.endian = ENDIAN_LITTLE;
 	h.extension = (uint32_t)((strings + c->len + 3) & ~(size_t)3);
 	*len = h.extension + sizeof(struct file_extension) + 2 * sizeof(struct file_section) +
-	       c->nhwcaps * 4 + strlen(generator);
+	       c->nhwcaps * (size_t)4 + strlen(generator);
 	if (!c->nhwcaps)
 		*len -= sizeof(struct file_section);
 	out = calloc(1, *len);

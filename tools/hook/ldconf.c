@@ -238,7 +238,7 @@ static int read_one(const struct reader *r)
 {
 	struct reader self = *r;
 	struct ldconf_sink sink = { .arg = &self, .dir = on_dir, .include = on_include };
-	_free_ char *text = NULL;
+	char *text;
 	ssize_t len;
 	int ret;
 
@@ -256,14 +256,13 @@ static int read_one(const struct reader *r)
 	if (!text)
 		return -ENOMEM;
 	len = root_read(r->root, r->path, text, LDCONF_FILE_MAX);
-	if (len == -ENOENT)
-		return 0;
-	if (len < 0) {
+	if (len >= 0)
+		ret = ldconf_text(text, &sink);
+	else if (len != -ENOENT)
 		why_warn(r->why, "%s in the container is not read: %s", r->path,
 			 strerror((int)-len));
-		return 0;
-	}
-	return ldconf_text(text, &sink);
+	free(text);
+	return ret;
 }
 
 int ldconf_read(const struct root *root, const char *path, const char *skip, struct paths *dirs,

@@ -61,30 +61,35 @@ char *musl_merge(const char *old, const struct paths *folders)
 	return text;
 }
 
+static int update(const struct root *root, const char *name, const char *old,
+		  const struct paths *folders)
+{
+	auto_close int etc = -1;
+	char *text = musl_merge(old, folders);
+	int r = text ? 0 : -ENOMEM;
+
+	if (text && strcmp(text, old) != 0) {
+		etc = root_mkdirs(root, "/etc");
+		r = etc < 0 ? etc : root_put(etc, name, text, strlen(text));
+	}
+	free(text);
+	return r;
+}
+
 int musl_update(const struct root *root, const char *arch, const struct paths *folders,
 		struct why *why)
 {
-	_free_ char *old = malloc(MUSL_PATH_FILE_MAX), *text = NULL;
-	char name[64], path[80];
-	_close_ int etc = -1;
-	ssize_t len;
+	char *old = malloc(MUSL_PATH_FILE_MAX), name[64], path[80];
+	ssize_t len = -ENOMEM;
 	int r;
 
-	if (!old)
-		return why_sys(why, -ENOMEM, "cannot read musl's search path");
 	snprintf(name, sizeof(name), "ld-musl-%s.path", arch);
 	snprintf(path, sizeof(path), "/etc/%s", name);
-	len = root_read(root, path, old, MUSL_PATH_FILE_MAX);
+	if (old)
+		len = root_read(root, path, old, MUSL_PATH_FILE_MAX);
 	if (len == -ENOENT)
 		memcpy(old, defaults, sizeof(defaults));
-	else if (len < 0)
-		return why_sys(why, (int)len, "cannot read %s in the container", path);
-	text = musl_merge(old, folders);
-	if (!text)
-		return why_sys(why, -ENOMEM, "cannot write %s", path);
-	if (strcmp(text, old) == 0)
-		return 0;
-	etc = root_mkdirs(root, "/etc");
-	r = etc < 0 ? etc : root_put(etc, name, text, strlen(text));
-	return r < 0 ? why_sys(why, r, "cannot write %s in the container", path) : 0;
+	r = len < 0 && len != -ENOENT ? (int)len : update(root, name, old, folders);
+	free(old);
+	return r < 0 ? why_sys(why, r, "cannot add folders to %s in the container", path) : 0;
 }

@@ -49,7 +49,7 @@ static int read_config(const char *bundle, char path[HOOK_PATH_MAX], struct why 
 {
 	char name[HOOK_PATH_MAX + 16], root[HOOK_PATH_MAX];
 	struct json_want want = { .keys = { "root", "path" }, .out = root, .cap = sizeof(root) };
-	_close_ int fd = -1;
+	auto_close int fd = -1;
 	int r;
 
 	snprintf(name, sizeof(name), "%s/config.json", bundle);
@@ -75,7 +75,7 @@ int oci_root_path(const char *spec, int state_fd, char path[HOOK_PATH_MAX], stru
 		{ .keys = { "root" }, .out = path, .cap = HOOK_PATH_MAX },
 	};
 	bool file = spec && spec[0] && strcmp(spec, "-") != 0;
-	_close_ int fd = -1;
+	auto_close int fd = -1;
 	int r;
 
 	if (file) {

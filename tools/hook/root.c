@@ -190,7 +190,7 @@ int root_at(const struct root *root, const char *path)
 
 bool root_has(const struct root *root, const char *path)
 {
-	_close_ int fd = root_at(root, path);
+	auto_close int fd = root_at(root, path);
 
 	return fd >= 0;
 }
@@ -204,7 +204,7 @@ static int reopen_dir(int fd)
 
 int root_dir(const struct root *root, const char *path)
 {
-	_close_ int fd = root_at(root, path);
+	auto_close int fd = root_at(root, path);
 
 	return fd < 0 ? fd : reopen_dir(fd);
 }
@@ -225,7 +225,7 @@ static int make_dir(int parent, const char *name)
 int root_mkdirs(const struct root *root, const char *path)
 {
 	char part[HOOK_PATH_MAX];
-	_close_ int fd = root_at(root, "/");
+	auto_close int fd = root_at(root, "/");
 	size_t at = 0, start;
 	int next;
 
@@ -268,7 +268,7 @@ static int reopen_file(int fd, struct stat *st)
 
 int root_file(const struct root *root, const char *path, struct stat *st)
 {
-	_close_ int fd = root_at(root, path);
+	auto_close int fd = root_at(root, path);
 
 	return fd < 0 ? fd : reopen_file(fd, st);
 }
@@ -298,7 +298,7 @@ ssize_t root_read_fd(int fd, char *buf, size_t cap)
 ssize_t root_read(const struct root *root, const char *path, char *buf, size_t cap)
 {
 	struct stat st;
-	_close_ int fd = root_file(root, path, &st);
+	auto_close int fd = root_file(root, path, &st);
 
 	if (fd < 0)
 		return fd;
@@ -328,8 +328,8 @@ static bool holds(int dir, const char *name, const char *bytes, size_t len)
 {
 	char part[4096];
 	struct stat st;
-	_close_ int path = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	_close_ int fd = path < 0 ? -1 : reopen_file(path, &st);
+	auto_close int path = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int fd = path < 0 ? -1 : reopen_file(path, &st);
 	size_t at = 0;
 	ssize_t n;
 
@@ -347,7 +347,7 @@ static bool holds(int dir, const char *name, const char *bytes, size_t len)
 /* Fills temp `name` of `dir` and closes it. */
 static int make_file(int dir, const char *name, const char *bytes, size_t len)
 {
-	_close_ int fd = -1;
+	auto_close int fd = -1;
 	int r;
 
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -119,7 +119,7 @@ static int examine(struct folder *f, const char *name, unsigned char type)
 	char path[HOOK_PATH_MAX];
 	struct elf_lib lib;
 	struct stat st;
-	_close_ int fd = -1;
+	auto_close int fd = -1;
 	int r;
 
 	if (type == DT_UNKNOWN) {
@@ -161,7 +161,7 @@ static int compare(const void *a, const void *b)
 static bool same_file(const struct folder *f, const char *a, const char *b)
 {
 	char path_a[HOOK_PATH_MAX], path_b[HOOK_PATH_MAX];
-	_close_ int fd_a = -1, fd_b = -1;
+	auto_close int fd_a = -1, fd_b = -1;
 	struct stat st_a, st_b;
 
 	if (join(path_a, f->path, a) < 0 || join(path_b, f->path, b) < 0)
@@ -265,7 +265,7 @@ static int search(struct scan *s, const char *path, const char *hwcap)
 {
 	struct folder f = { .scan = s, .path = path, .hwcap = hwcap };
 	struct stat st;
-	_close_ int fd = root_dir(s->root, path);
+	auto_close int fd = root_dir(s->root, path);
 	size_t links;
 	int r;
 
