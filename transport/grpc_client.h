@@ -1,5 +1,7 @@
 #pragma once
-/* Unary and server-streaming calls over an h2_client: for the kubelet stand-in, probes and tests.
+/*
+ * Unary and server-streaming calls over an h2_client: for the kubelet stand-in, probes and tests.
+ * Calls end or are cancelled before their h2_client is freed.
  */
 #include "transport/grpc_server.h"
 #include "transport/h2_client.h"

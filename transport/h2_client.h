@@ -3,13 +3,18 @@
  * HTTP/2 client: one server, one connection at a time, many requests. Connects when first needed,
  * again after a loss (backoff with jitter), opens a fresh connection after GOAWAY while the old one
  * finishes its streams, and PINGs when nothing was heard, so a dead path is noticed in 45 s.
- * Requests wait for a connection and for a free stream until their deadline.
+ * Requests wait for a connection and for a free stream until their deadline. A request that the
+ * server has certainly not seen (GOAWAY, REFUSED_STREAM) is sent again, unnoticed by its owner.
+ * While no request is open there is no timer: a connection that dies idle is found by the next
+ * request, which PINGs along with itself if the connection was silent for long.
  */
 #include "core/err.h"
 #include "core/loop.h"
 #include "core/sv.h"
+#include "transport/h2.h"
 
 struct tls_client;
+struct resolve_files;
 struct h2_client;
 struct h2_request;
 
@@ -22,9 +27,7 @@ struct h2_client_conf {
 	uint32_t connect_ms;			   /* 0 = 10 s */
 	uint32_t ping_idle_ms, ping_timeout_ms;	   /* 0 = 30 s, 15 s */
 	uint32_t backoff_first_ms, backoff_cap_ms; /* 0 = 100 ms, 10 s */
-};
-struct h2_header {
-	struct sv name, value; /* name lower case */
+	const struct resolve_files *resolve;	   /* NULL = /etc; not owned */
 };
 struct h2_request_conf {
 	const char *method;
@@ -40,6 +43,8 @@ struct h2_request_conf {
 	/*
 	 * Last callback, exactly once unless cancelled. status 0: complete. Negative: -ETIMEDOUT,
 	 * -ECONNREFUSED, -ECONNRESET, -EPROTO, ...; `sent` tells whether the server may have acted.
+	 * A reset by the server: -ECANCELED (CANCEL), -EBUSY (ENHANCE_YOUR_CALM), -EPROTO (others).
+	 * A request that met its deadline before it found a connection gets that one's error.
 	 */
 	void (*on_end)(void *arg, int status, bool sent, const struct err *e);
 	void *arg;
@@ -49,10 +54,16 @@ struct h2_client *h2_client_new(struct loop *l, const struct h2_client_conf *con
 void h2_client_free(struct h2_client **h); /* pending requests get no callback */
 struct h2_request *h2_client_send(struct h2_client *h, const struct h2_request_conf *conf);
 void h2_request_cancel(struct h2_request *r); /* RST_STREAM(CANCEL); no callback after */
-/* Stops and restarts reading: the peer's window for this stream stays closed meanwhile. */
+/*
+ * Stops and restarts reading: the peer's window for this stream stays closed meanwhile. What was
+ * on its way, at most H2_CLIENT_WINDOW bytes, is still delivered.
+ */
+enum { H2_CLIENT_WINDOW = 256 * 1024 };
 void h2_request_pause(struct h2_request *r, bool paused);
 /* Finishes old streams on the present connection, new requests get a fresh one (CA rotation). */
 void h2_client_renew(struct h2_client *h);
+
+struct loop *h2_client_loop(const struct h2_client *h);
 
 enum h2_client_state { H2_CLIENT_IDLE, H2_CLIENT_CONNECTING, H2_CLIENT_UP, H2_CLIENT_WAITING };
 struct h2_client_stats {
