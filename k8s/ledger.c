@@ -453,7 +453,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 	}
 	log_info("ledger open", LOG_S("file", l->path), LOG_I("claims", r->live),
 		 LOG_I("records", r->records), LOG_I("corrupt", r->corrupt));
-	(void)fsx_remove(l->handover_path);
+	if (fsx_remove(l->handover_path) < 0)
+		log_warn("cannot remove the hand-over file", LOG_S("file", l->handover_path));
 	set_state(l, LEDGER_OPEN);
 }
 

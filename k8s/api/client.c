@@ -771,7 +771,7 @@ uint64_t api_stream(struct api *a, const struct api_stream_request *r)
 	must(r->fn && r->on_data);
 	c = call_new(a, API_WATCH, &r->to, &o, r->timeout_ms);
 	buf_init(&c->answer, STREAM_MAX);
-	buf_init(&c->body, 0);
+	buf_init(&c->body, 1);
 	c->retry = API_RETRY_NEVER;
 	c->on_open = r->on_open;
 	c->on_data = r->on_data;
