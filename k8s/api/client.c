@@ -650,7 +650,7 @@ static bool stream_deliver(struct call *c)
 
 static void tick_trying(struct call *c)
 {
-	if (c->overflow && !c->ended)
+	if (c->overflow && c->status >= 0)
 		try_abort(c, -E2BIG, "API server: answer is too large");
 	if (c->on_data && !stream_deliver(c))
 		return;
