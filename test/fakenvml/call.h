@@ -24,6 +24,8 @@ enum call_flags {
 
 /* Handles are numbers in a pointer's clothes: [magic 16][session 16][kind 4][gpu 4][gi 4][ci 4]
  * [incarnation 16]. Checking one is arithmetic, so a stale one is an error, never a crash. */
+enum { HANDLE_BYTES = 8 };
+
 enum handle_kind { HANDLE_GPU = 1, HANDLE_MIG, HANDLE_GI, HANDLE_CI, HANDLE_SET };
 
 struct call {

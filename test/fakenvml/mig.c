@@ -389,7 +389,7 @@ static nvmlReturn_t create(enum state_fn fn, nvmlDevice_t device, unsigned int i
 	}
 	if (rc == NVML_SUCCESS)
 		*out = gi_handle(&c, c.gi);
-	return call_end(&c, rc, out, sizeof(*out));
+	return call_end(&c, rc, out, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlDeviceCreateGpuInstance(nvmlDevice_t device, unsigned int profileId,
@@ -471,7 +471,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id,
 			*gpuInstance = gi_handle(&c, &c.gpu->gi[i]);
 			rc = NVML_SUCCESS;
 		}
-	return call_end(&c, rc, gpuInstance, sizeof(*gpuInstance));
+	return call_end(&c, rc, gpuInstance, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlGpuInstanceGetInfo(nvmlGpuInstance_t gpuInstance, nvmlGpuInstanceInfo_t *info)

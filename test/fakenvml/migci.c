@@ -232,7 +232,7 @@ static nvmlReturn_t ci_create(enum state_fn fn, nvmlGpuInstance_t gpuInstance, u
 				   .serial = ++c.gpu->next_serial };
 	caps_add(call_map(), c.gpu, c.gi, c.ci);
 	*out = ci_handle(&c, c.ci);
-	return call_end(&c, rc, out, sizeof(*out));
+	return call_end(&c, rc, out, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlGpuInstanceCreateComputeInstance(nvmlGpuInstance_t gpuInstance,
@@ -308,7 +308,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceById(nvmlGpuInstance_t gpuInstance
 			*computeInstance = ci_handle(&c, &c.gi->ci[i]);
 			rc = NVML_SUCCESS;
 		}
-	return call_end(&c, rc, computeInstance, sizeof(*computeInstance));
+	return call_end(&c, rc, computeInstance, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlComputeInstanceGetInfo_v2(nvmlComputeInstance_t computeInstance,
@@ -387,7 +387,7 @@ nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned i
 	if (!mig_at(&c, index))
 		return call_end(&c, NVML_ERROR_NOT_FOUND, NULL, 0);
 	*migDevice = mig_handle(&c);
-	return call_end(&c, rc, migDevice, sizeof(*migDevice));
+	return call_end(&c, rc, migDevice, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t migDevice,
@@ -402,7 +402,7 @@ nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t migDevice
 	if (device == NULL || c.ci == NULL)
 		return call_end(&c, NVML_ERROR_INVALID_ARGUMENT, NULL, 0);
 	*device = call_gpu_handle(c.slot);
-	return call_end(&c, rc, device, sizeof(*device));
+	return call_end(&c, rc, device, HANDLE_BYTES);
 }
 
 static nvmlReturn_t mig_id(enum state_fn fn, nvmlDevice_t device, unsigned int *id, bool ci)

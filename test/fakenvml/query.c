@@ -1,5 +1,6 @@
 /* Library-wide calls, finding GPUs, and everything a GPU answers about itself. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "test/fakenvml/call.h"
@@ -142,7 +143,7 @@ static nvmlReturn_t look_up(struct call *c, nvmlReturn_t rc, uint32_t slot, nvml
 	rc = call_admit(c, CALL_LOST_OK);
 	if (rc != NVML_SUCCESS)
 		return rc;
-	return call_end(c, grant(c, slot, device), device, sizeof(*device));
+	return call_end(c, grant(c, slot, device), device, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
@@ -157,17 +158,28 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev
 	return look_up(&c, rc, slot, device);
 }
 
+/* One hexadecimal field and the character that ends it. */
+static bool hex_field(const char **p, char end, uint32_t *out)
+{
+	char *stop;
+
+	*out = (uint32_t)strtoul(*p, &stop, 16);
+	if (stop == *p || *stop != end)
+		return false;
+	*p = stop + (end != '\0');
+	return true;
+}
+
 static nvmlReturn_t by_pci(const struct call *c, const char *id, uint32_t *slot)
 {
-	unsigned int domain;
-	unsigned int bus;
-	unsigned int dev;
-	unsigned int fn;
+	uint32_t domain;
+	uint32_t bus;
+	uint32_t dev;
+	uint32_t fn;
 	uint32_t i;
-	int used = 0;
 
-	if (sscanf(id, "%8x:%2x:%2x.%1x%n", &domain, &bus, &dev, &fn, &used) != 4 ||
-	    id[used] != '\0')
+	if (!hex_field(&id, ':', &domain) || !hex_field(&id, ':', &bus) ||
+	    !hex_field(&id, '.', &dev) || !hex_field(&id, '\0', &fn))
 		return NVML_ERROR_INVALID_ARGUMENT;
 	for (i = 0; call_slot_by_index(i, slot) == NVML_SUCCESS; i++) {
 		const struct state_gpu *g = &c->st->gpu[*slot];
@@ -234,7 +246,7 @@ nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
 	if (rc != NVML_SUCCESS)
 		return rc;
 	*device = mig_handle(&c);
-	return call_end(&c, rc, device, sizeof(*device));
+	return call_end(&c, rc, device, HANDLE_BYTES);
 }
 
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)

@@ -285,15 +285,16 @@ int cmd_set(struct state_map *m, const struct options *o)
 int cmd_reset(struct state_map *m, const struct options *o)
 {
 	struct state_gpu *g;
+	uint32_t slot;
 
 	begin(m);
-	g = &m->st->gpu[need_gpu(m, o)];
+	slot = need_gpu(m, o);
+	g = &m->st->gpu[slot];
 	g->lost = 0;
 	g->mig_current = g->mig_pending;
 	g->ecc_current = g->ecc_pending;
 	g->remap_pending = 0;
-	memset(g->gi, 0, sizeof(g->gi));
-	memset(g->proc, 0, sizeof(g->proc));
+	kernel_instances_remove(m, slot);
 	return done(m);
 }
 

@@ -174,8 +174,9 @@ void driver_tree(const char *root, const struct state *st, const char *lib)
 
 void driver_tree_remove(const char *root)
 {
-	static const char *const parts[] = { LIBDIR, "usr/bin",	     "usr/share",
-					     "etc",  "lib/firmware", "run" };
+	static const char libs[] = LIBDIR;
+	static const char *const parts[] = { libs,  "usr/bin",	    "usr/share",
+					     "etc", "lib/firmware", "run" };
 	char path[1024];
 	uint32_t i;
 

@@ -81,6 +81,8 @@ void kernel_driver_files(const struct state_map *m); /* /proc/driver, nvidiactl,
 void kernel_driver_files_remove(const struct state_map *m);
 void kernel_gpu_files(const struct state_map *m, uint32_t slot); /* node, /proc, sysfs */
 void kernel_gpu_files_remove(const struct state_map *m, uint32_t slot);
+/* MIG instances and processes end, capability files go. */
+void kernel_instances_remove(const struct state_map *m, uint32_t slot);
 const char *kernel_machine(void);
 
 /* control.c: commands on a made root. */

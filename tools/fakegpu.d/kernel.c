@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "test/fakenvml/mig.h"
 #include "tools/fakegpu.d/fakegpu.h"
 
 static const char *in_proc(const struct state_map *m, char *buf, unsigned int len, const char *leaf)
@@ -60,8 +61,8 @@ static void put_pci(const char *root, const char *upstream, const char *bdf, uin
 static const char *up_from(const char *upstream, char *buf, unsigned int len)
 {
 	const char *p;
-	unsigned int depth = 3;
-	unsigned int i;
+	size_t depth = 3;
+	size_t i;
 
 	for (p = upstream; (p = strchr(p, '/')) != NULL; p++)
 		depth++;
@@ -214,6 +215,24 @@ static void remove_gpu_driver_files(const struct state_map *m, const struct stat
 	remove_tree(in_proc(m, path, sizeof(path), leaf));
 	join(leaf, sizeof(leaf), "driver/nvidia/capabilities/gpu%u", g->minor);
 	remove_tree(in_proc(m, path, sizeof(path), leaf));
+}
+
+void kernel_instances_remove(const struct state_map *m, uint32_t slot)
+{
+	struct state_gpu *g = &m->st->gpu[slot];
+	uint32_t i;
+	uint32_t k;
+
+	for (i = 0; i < STATE_GIS; i++) {
+		if (!g->gi[i].used)
+			continue;
+		for (k = 0; k < STATE_CIS; k++)
+			if (g->gi[i].ci[k].used)
+				caps_remove(m, g, &g->gi[i], &g->gi[i].ci[k]);
+		caps_remove(m, g, &g->gi[i], NULL);
+	}
+	memset(g->gi, 0, sizeof(g->gi));
+	memset(g->proc, 0, sizeof(g->proc));
 }
 
 void kernel_gpu_files_remove(const struct state_map *m, uint32_t slot)

@@ -121,6 +121,7 @@ static int cmd_make(const struct options *o)
 {
 	struct state_map m;
 	char path[STATE_PATH];
+	char node[STATE_PATH];
 	char lib[PATH_MAX];
 	int r;
 
@@ -130,10 +131,13 @@ static int cmd_make(const struct options *o)
 	find_library(o, lib, sizeof(lib));
 	if (access(path, F_OK) == 0)
 		cmd_remove(o);
+	if (o->dev != NULL && access(join(node, sizeof(node), "%s/nvidiactl", o->dev), F_OK) == 0)
+		die("%s belongs to a driver or to another root; remove that first", node);
 	put_dirs(path);
 	r = state_create(&m, path);
 	if (r < 0)
 		die("%s: %s", path, strerror(-r));
+	state_lock(&m, STATE_EXCLUSIVE); /* who finds the file already waits for the rest */
 	snprintf(m.st->dev, sizeof(m.st->dev), "%s", o->dev != NULL ? o->dev : "dev");
 	snprintf(m.st->proc, sizeof(m.st->proc), "proc");
 	m.st->make_nodes = o->mknod;
@@ -145,6 +149,7 @@ static int cmd_make(const struct options *o)
 	layout_gpus(m.st, o);
 	driver_tree(o->root, m.st, lib);
 	kernel_tree(&m);
+	state_unlock(&m);
 	printf("made %u x %s in %s (driver %s)\n", o->count, model_get(m.st->gpu[0].model)->name,
 	       o->root, o->driver);
 	state_close(&m);
@@ -176,15 +181,12 @@ static int cmd_plug(struct state_map *m, const struct options *o)
 static int cmd_unplug(struct state_map *m, const struct options *o)
 {
 	uint32_t slot = gpu_arg(m, o);
-	struct state_gpu *g;
 
 	if (slot == STATE_GPUS)
 		die("unplug needs --gpu");
 	state_lock(m, STATE_EXCLUSIVE);
-	g = &m->st->gpu[slot];
-	g->present = 0;
-	memset(g->gi, 0, sizeof(g->gi));
-	memset(g->proc, 0, sizeof(g->proc));
+	m->st->gpu[slot].present = 0;
+	kernel_instances_remove(m, slot);
 	kernel_gpu_files_remove(m, slot);
 	state_wake(m->st);
 	state_unlock(m);
@@ -198,8 +200,7 @@ static void unload(struct state_map *m)
 	state_lock(m, STATE_EXCLUSIVE);
 	dies(m->st);
 	for (i = 0; i < m->st->gpu_count; i++) {
-		memset(m->st->gpu[i].gi, 0, sizeof(m->st->gpu[i].gi));
-		memset(m->st->gpu[i].proc, 0, sizeof(m->st->gpu[i].proc));
+		kernel_instances_remove(m, i);
 		m->st->gpu[i].compute_mode = NVML_COMPUTEMODE_DEFAULT;
 		m->st->gpu[i].lost = 0;
 	}
@@ -238,6 +239,7 @@ struct nvml {
 static void open_library(struct nvml *fn, const struct options *o)
 {
 	char path[1024];
+	uint32_t i;
 	void *lib;
 
 	join(path, sizeof(path), "%s/usr/lib/%s-linux-gnu/libnvidia-ml.so.1", o->root,
@@ -245,9 +247,9 @@ static void open_library(struct nvml *fn, const struct options *o)
 	lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (lib == NULL)
 		die("%s", dlerror());
-#define RESOLVE(need, since, ret, name, params) *(void **)&fn->name = dlsym(lib, #name);
-	NVML_SYMBOLS(RESOLVE)
-#undef RESOLVE
+	/* The struct is the symbol list, one pointer each. */
+	for (i = 0; i < FN_NR; i++)
+		((void **)fn)[i] = dlsym(lib, state_fn_name(i));
 }
 
 static void check(const struct nvml *fn, nvmlReturn_t rc, const char *what)
@@ -263,10 +265,14 @@ static void make_instance(const struct nvml *fn, nvmlDevice_t device, const char
 	nvmlGpuInstance_t gi;
 	unsigned int count = 0;
 	unsigned int id;
-	unsigned int start;
+	unsigned int start = 0;
 	unsigned int i;
+	char *end;
 
-	if (sscanf(arg, "%u:%u", &id, &start) != 2)
+	id = (unsigned int)strtoul(arg, &end, 10);
+	if (*end == ':')
+		start = (unsigned int)strtoul(end + 1, &end, 10);
+	if (end == arg || *end != '\0' || strchr(arg, ':') == NULL)
 		die("mig --gpu G PROFILE_ID:START ..., for example 19:0 14:2");
 	check(fn, fn->nvmlDeviceGetGpuInstancePossiblePlacements_v2(device, id, at, &count), arg);
 	for (i = 0; i < count && at[i].start != start; i++)

@@ -253,7 +253,10 @@ static void hot_plug(void **state)
 	unsigned int n;
 
 	(void)state;
+	world_do(w, "mig --gpu 1 19:0");
+	assert_true(world_has(w, "dev/nvidia-caps/nvidia-cap66")); /* minor 0 of two */
 	world_do(w, "unplug --gpu 1");
+	assert_false(world_has(w, "dev/nvidia-caps/nvidia-cap66"));
 	assert_int_equal(w->fn.nvmlDeviceGetMinorNumber(d, &minor), NVML_ERROR_GPU_IS_LOST);
 	w->fn.nvmlShutdown();
 	w->fn.nvmlInit_v2();
@@ -327,5 +330,7 @@ int main(void)
 		cmocka_unit_test(trees_agree_with_the_library),
 	};
 
+	/* "Privileged" for whoever runs the tests. */
+	setenv("FAKENVML_PRIVILEGED", "1", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
