@@ -35,7 +35,8 @@ static void PRINTF(3, 0) format(struct err *e, const char *tail, const char *fmt
 	size_t n;
 
 	text[0] = '\0';
-	(void)vsnprintf(text, ERR_TEXT_MAX, fmt, ap);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	cut(text, ERR_TEXT_MAX - 1);
 	n = strlen(text);
 	(void)snprintf(text + n, sizeof(text) - n, "%s%s", *tail ? ": " : "", tail);
 	cut(text, ERR_TEXT_MAX - 1);
