@@ -70,8 +70,10 @@ static inline void list_splice(struct list *to, struct list *from)
 }
 
 #define list_entry(n, type, member) container_of(n, type, member)
-#define list_for_each(n, l)	    for (struct list *n = (l)->next; n != (l); n = n->next)
+/* The loop variable is a name, not an expression. NOLINTBEGIN(bugprone-macro-parentheses) */
+#define list_for_each(n, l) for (struct list *n = (l)->next; n != (l); n = n->next)
 /* `n` itself may be removed in the body. */
 #define list_for_each_safe(n, l)                                                                   \
 	for (struct list *n = (l)->next, *n##_next = n->next; n != (l);                            \
 	     n = n##_next, n##_next = n->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -30,6 +30,8 @@ uint64_t map_hash(struct sv key); /* the seeded hash itself */
 /* Fixes the hash seed, hence the order of iteration: for simulations, before the first entry. */
 void map_seed(uint64_t k0, uint64_t k1);
 
+/* The loop variable is a name, not an expression. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define map_for_each(e, m)                                                                         \
 	for (size_t e##_pos = 0, e##_once = 1; e##_once; e##_once = 0)                             \
 		for (struct map_entry * e; (e = map_next((m), &e##_pos));)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -77,17 +77,17 @@ struct claims_conf {
 /* Opens the ledger; calls that arrive before it is open wait for it. */
 int claims_new(struct loop *l, const struct claims_conf *conf, struct claims **out,
 	       struct err *e) NODISCARD;
-void claims_free(struct claims **c);
+void claims_free(struct claims **op);
 /* `due_ms`: loop time at which the caller gives up, UINT64_MAX = 45 s from now. fn is called once,
    never before this returns. */
-struct claim_call *claims_prepare(struct claims *c, const struct claim_ref *ref, uint64_t due_ms,
+struct claim_call *claims_prepare(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
 				  claim_fn fn, void *arg);
-struct claim_call *claims_unprepare(struct claims *c, const struct claim_ref *ref, uint64_t due_ms,
+struct claim_call *claims_unprepare(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
 				    claim_fn fn, void *arg);
 void claim_call_cancel(struct claim_call *call); /* the caller has gone; no callback after */
-void claims_on_inventory(struct claims *c, unsigned changed); /* repair files, wake waits */
+void claims_on_inventory(struct claims *o, unsigned changed); /* repair files, wake waits */
 /* Ends every wait with an error and takes no new work; idle(arg) when nothing is in flight. */
-void claims_drain(struct claims *c, void (*idle)(void *arg), void *arg);
+void claims_drain(struct claims *o, void (*idle)(void *arg), void *arg);
 
 /* For status, metrics and garbage collection. */
 struct claim_info {
@@ -98,10 +98,10 @@ struct claim_info {
 	const char *waiting_for; /* NULL when not waiting */
 	bool quarantined;
 };
-void claims_each(const struct claims *c, void (*fn)(void *arg, const struct claim_info *i),
+void claims_each(const struct claims *o, void (*fn)(void *arg, const struct claim_info *i),
 		 void *arg);
-size_t claims_prepared(const struct claims *c);
-size_t claims_waiting(const struct claims *c);
+size_t claims_prepared(const struct claims *o);
+size_t claims_waiting(const struct claims *o);
 /* UID of the claim that holds this physical GPU, NULL when free. */
-const char *claims_holder(const struct claims *c, const char *identity);
-struct ledger *claims_ledger(struct claims *c);
+const char *claims_holder(const struct claims *o, const char *identity);
+struct ledger *claims_ledger(struct claims *o);

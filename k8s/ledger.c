@@ -305,7 +305,7 @@ static void replay_put(void *arg, struct sv uid, struct sv body)
 	struct ledger_claim *c;
 	struct err e = { 0 };
 
-	if (ledger_decode(uid, body, &c, &e) < 0) {
+	if (ledger_decode(uid, body, &c, &e)) {
 		log_error("ledger record cannot be read", LOG_S("error", err_text(&e)));
 		replay_corrupt(arg, uid);
 		return;

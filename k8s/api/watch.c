@@ -338,10 +338,9 @@ static void watch_open(void *arg)
 	struct buf query;
 
 	buf_init(&query, 4 * RV_MAX);
-	buf_printf(&query,
-		   "watch=1&allowWatchBookmarks=true&timeoutSeconds=%" PRIu64 "&resourceVersion=",
-		   seconds);
+	buf_puts(&query, "watch=1&allowWatchBookmarks=true&resourceVersion=");
 	api_put_escaped(&query, w->rv);
+	buf_printf(&query, "&timeoutSeconds=%" PRIu64, seconds);
 	to.query = buf_cstr(&query);
 	watch_framer_reset(&w->framer);
 	w->told = 0;

@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "core/gate.h"
+#include "core/sv.h"
 
 #define AT(field) .offset = offsetof(struct node_options, field)
 
@@ -311,7 +312,7 @@ static int check(struct node_options *o, struct err *e)
 		return err_set(
 		    e, -EINVAL,
 		    "--node-name (NODE_NAME) is required: the name of this node in Kubernetes");
-	if (strcmp(o->consumable_shares, "disabled") && *o->consumable_shares)
+	if (*o->consumable_shares && !sv_eqs(sv_str(o->consumable_shares), "disabled"))
 		return err_set(e, -EINVAL,
 			       "--consumable-shares=%s is not part of this version; only "
 			       "\"disabled\" is accepted",
