@@ -130,6 +130,40 @@ int edits_add_gid(struct gpu_edits *e, unsigned gid)
 	return 0;
 }
 
+static int edits_cmp_path(const char *a, const char *b)
+{
+	size_t deep_a = 0, deep_b = 0;
+	const char *c;
+
+	for (c = a; *c; c++)
+		deep_a += *c == '/';
+	for (c = b; *c; c++)
+		deep_b += *c == '/';
+	return deep_a != deep_b ? (deep_a < deep_b ? -1 : 1) : strcmp(a, b);
+}
+
+static int edits_cmp_node(const void *a, const void *b)
+{
+	const struct gpu_edit_node *x = a, *y = b;
+
+	return edits_cmp_path(x->path, y->path);
+}
+
+static int edits_cmp_mount(const void *a, const void *b)
+{
+	const struct gpu_edit_mount *x = a, *y = b;
+
+	return edits_cmp_path(x->path, y->path);
+}
+
+void edits_sort(struct gpu_edits *e)
+{
+	if (e->nodes_n)
+		qsort(e->nodes, e->nodes_n, sizeof(*e->nodes), edits_cmp_node);
+	if (e->mounts_n)
+		qsort(e->mounts, e->mounts_n, sizeof(*e->mounts), edits_cmp_mount);
+}
+
 /* ---- hash: FNV-1a over lengths and bytes; unseeded, since it is compared across processes ---- */
 
 static uint64_t edits_mix(uint64_t h, const void *p, size_t n)

@@ -41,6 +41,8 @@ int edits_add_mount(struct gpu_edits *e, const struct gpu_edit_mount *m) NODISCA
 int edits_add_env(struct gpu_edits *e, const char *assignment) NODISCARD;
 int edits_add_hook(struct gpu_edits *e, const char *const *args) NODISCARD;
 int edits_add_gid(struct gpu_edits *e, unsigned gid) NODISCARD;
+/* Nodes and mounts by depth, then path: outer mounts come first, and the order is repeatable. */
+void edits_sort(struct gpu_edits *e);
 uint64_t edits_hash(const struct gpu_edits *e); /* equal content, equal hash, across processes */
 /* For messages: edits_put() writes fields of gpu/proto/tlv.h; edits_get() adds to `e`. -EBADMSG. */
 struct buf;
