@@ -222,8 +222,10 @@ int ledger_decode(struct sv uid, struct sv body, struct ledger_claim **out, stru
 	struct json *root;
 	int r = json_parse(body, &limits, &root, e);
 
-	if (r < 0)
-		return err_wrap(e, -EBADMSG, "ledger record of claim " SV_FMT, SV_ARG(uid));
+	if (r < 0) {
+		err_wrap(e, r, "ledger record of claim " SV_FMT, SV_ARG(uid));
+		return -EBADMSG;
+	}
 	c = MEM_NEW(struct ledger_claim);
 	c->uid = sv_dup(uid);
 	c->namespace = mem_strdup(json_str(json_get(root, "namespace"), ""));
@@ -244,8 +246,8 @@ int ledger_decode(struct sv uid, struct sv body, struct ledger_claim **out, stru
 	json_free(&root);
 	if (r < 0) {
 		ledger_claim_free(&c);
-		return err_set(e, -EBADMSG, "ledger record of claim " SV_FMT " lacks a member",
-			       SV_ARG(uid));
+		err_set(e, r, "ledger record of claim " SV_FMT " lacks a member", SV_ARG(uid));
+		return -EBADMSG;
 	}
 	*out = c;
 	return 0;
