@@ -15,6 +15,7 @@
 #include "core/roots.h"
 #include "core/version.h"
 #include "gpu/inventory.h"
+#include "gpu/worker_args.h"
 #include "k8s/api/client.h"
 #include "k8s/conflict.h"
 #include "k8s/node.h"
@@ -24,10 +25,9 @@
 #include "tools/tundra/privileges.h"
 #include "tools/tundra/serve.h"
 
-#define DRIVER_NAME	"gpu.nvidia.com"
-#define DRAIN_MS	50000u /* of the pod's 60 s: then what is in flight is given up */
-#define PATH_BYTES	512
-#define WORKER_ARGS_MAX 24
+#define DRIVER_NAME "gpu.nvidia.com"
+#define DRAIN_MS    50000u /* of the pod's 60 s: then what is in flight is given up */
+#define PATH_BYTES  512
 
 struct node {
 	struct loop *loop;
@@ -35,7 +35,7 @@ struct node {
 	struct roots roots;
 	char boot_id[64], self[PATH_BYTES];
 	char *worker_path, *hook_source, *device_plugins, *status_socket;
-	const char *worker_args[WORKER_ARGS_MAX];
+	const char *worker_args[WORKER_ROOTS_ARGS + 1];
 	struct worker_exec *exec;
 	struct worker_host host;
 	struct worker *disk;
@@ -157,6 +157,7 @@ static void on_scrape(void *arg)
 	for (size_t i = 0; i < count; i++)
 		stats_worker(n->stats, workers[i].role, workers[i].stats);
 	stats_worker(n->stats, "disk", worker_stats(n->disk));
+	stats_worker(n->stats, "host", in_use_worker(n->in_use));
 	if (n->driver)
 		driver_scrape(n->driver);
 }
@@ -167,6 +168,7 @@ static void start_workers(struct node *n)
 				      .extras = n->o.extra_attributes,
 				      .uevent_fd = -1 };
 
+	worker_args_write(&n->roots, n->worker_args);
 	n->exec = worker_exec_new(n->worker_path, n->worker_args);
 	n->host = worker_exec_host(n->exec);
 	n->disk = worker_new(n->loop, &n->host, "disk");
