@@ -30,7 +30,7 @@ static size_t read_want(int fd, size_t max, size_t got, const struct buf *out)
 	return MIN(want, out->cap - buf_len(out));
 }
 
-static int read_fd(int fd, size_t max, struct buf *out)
+static int read_all(int fd, size_t max, struct buf *out)
 {
 	size_t got = 0, want;
 	char beyond;
@@ -52,22 +52,28 @@ static int read_fd(int fd, size_t max, struct buf *out)
 	}
 }
 
-int fsx_read_at(int dirfd, const char *path, size_t max, struct buf *out)
+int fsx_read_fd(int fd, size_t max, struct buf *out)
 {
 	size_t before = buf_len(out);
-	bool full = out->full;
-	int fd, r;
+	int r;
 
 	must(max < SIZE_MAX);
+	r = read_all(fd, max, out);
+	if (r)
+		out->end = out->start + before;
+	return r;
+}
+
+int fsx_read_at(int dirfd, const char *path, size_t max, struct buf *out)
+{
+	int fd, r;
+
 	/* O_NONBLOCK: a fifo someone put there must not stop us. */
 	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return -errno;
-	r = read_fd(fd, max, out);
+	r = fsx_read_fd(fd, max, out);
 	close(fd);
-	out->full = full;
-	if (r)
-		out->end = out->start + before;
 	return r;
 }
 

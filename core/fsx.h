@@ -12,6 +12,7 @@
  */
 int fsx_read(const char *path, size_t max, struct buf *out) NODISCARD;
 int fsx_read_at(int dirfd, const char *path, size_t max, struct buf *out) NODISCARD;
+int fsx_read_fd(int fd, size_t max, struct buf *out) NODISCARD; /* from where it stands */
 /*
  * Temporary name in the same folder, write, [fdatasync,] rename[, fsync folder]. Never torn. A
  * crash in between leaves the temporary file: fsx_is_temp() knows its name.
