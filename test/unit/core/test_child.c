@@ -71,7 +71,7 @@ static int child_main(const char *what)
 	else if (!strcmp(what, "exit7"))
 		return 7;
 	else if (!strcmp(what, "sleep"))
-		sleep(60);
+		return say("!"), sleep(60) != 0;
 	else
 		return 99;
 	return 0;
@@ -292,6 +292,9 @@ static void free_kills_and_reaps(void **state)
 	assert_true(childless());
 }
 
+/* Set to our pid: the child asks for PDEATHSIG only when its parent is dead and we inherited it. */
+static pid_t race;
+
 /* In a process between: starts a child, tells its pid and dies without a word. */
 static pid_t child_of_a_dead_parent(struct fixture *f)
 {
@@ -303,6 +306,8 @@ static pid_t child_of_a_dead_parent(struct fixture *f)
 	if (!between) {
 		(void)!start(f, "/proc/self/exe", "sleep");
 		pid = child_pid(f->child);
+		if (!race)
+			(void)poll(&(struct pollfd){ .fd = f->fd, .events = POLLIN }, 1, 10000);
 		(void)!write(ends[1], &pid, sizeof(pid));
 		raise(SIGKILL);
 	}
@@ -313,18 +318,15 @@ static pid_t child_of_a_dead_parent(struct fixture *f)
 	return pid;
 }
 
-static bool race; /* the child asks for PDEATHSIG only when its parent is dead already */
-
 int prctl(int op, ...)
 {
 	unsigned long a;
 	va_list ap;
-	pid_t parent = getppid();
 
 	va_start(ap, op);
 	a = va_arg(ap, unsigned long);
 	va_end(ap);
-	while (race && op == PR_SET_PDEATHSIG && getppid() == parent)
+	while (race && op == PR_SET_PDEATHSIG && getppid() != race)
 		usleep(1000);
 	return (int)syscall(SYS_prctl, op, a, 0, 0, 0);
 }
@@ -356,9 +358,9 @@ static void child_whose_parent_died_too_early_ends_itself(void **state)
 {
 	int status;
 
-	race = true;
+	race = getpid();
 	status = reap_foreign(child_of_a_dead_parent(*state));
-	race = false;
+	race = 0;
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
