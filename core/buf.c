@@ -9,7 +9,7 @@
  * bytes at the front are reused by moving the rest down once they outweigh it: each byte moves a
  * constant number of times on average.
  */
-enum { BUF_FIRST = 256 };
+enum { BUF_FIRST = 255 }; /* with the terminator powers of two, which malloc likes */
 
 void buf_init(struct buf *b, size_t cap)
 {
@@ -53,7 +53,7 @@ static void grow(struct buf *b, size_t need)
 	size_t size = b->size ? b->size : MIN(BUF_FIRST, b->cap);
 
 	while (size < need)
-		size = size > b->cap / 2 ? b->cap : size * 2;
+		size = size >= b->cap / 2 ? b->cap : size * 2 + 1;
 	b->data = mem_realloc(b->data, size + 1, 1);
 	b->size = size;
 }

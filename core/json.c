@@ -179,14 +179,17 @@ static int scan(struct sv text, const struct json_limits *limits, struct err *e)
 /* Pass two */
 
 static size_t quota_left;
+static bool quota_hit; /* jansson does not always say that it was memory it lacked */
 
 static void *quota_alloc(size_t n)
 {
 	size_t got;
 	void *p;
 
-	if (n > quota_left)
+	if (n > quota_left) {
+		quota_hit = true;
 		return NULL;
+	}
 	p = mem_alloc(n);
 	got = malloc_usable_size(p);
 	quota_left -= MIN(got, quota_left);
@@ -211,18 +214,30 @@ static const char *reason(enum json_error_code code)
 		return "NUL in a string";
 	case json_error_numeric_overflow:
 		return "number out of range";
-	case json_error_out_of_memory:
-		return "tree larger than its quota";
 	default:
 		return "invalid token";
 	}
 }
 
-int json_parse(struct sv text, const struct json_limits *limits, struct json **out, struct err *e)
+static json_t *load(struct sv text, json_error_t *error)
 {
-	enum json_error_code code;
 	json_malloc_t old_alloc;
 	json_free_t old_free;
+	json_t *root;
+
+	/* A no-op but for the first time: keeps jansson from opening /dev/urandom. */
+	json_object_seed((size_t)map_hash(SV("jansson")) | 1);
+	quota_hit = false;
+	json_get_alloc_funcs(&old_alloc, &old_free);
+	json_set_alloc_funcs(quota_alloc, quota_free);
+	root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error);
+	json_set_alloc_funcs(old_alloc, old_free);
+	return root;
+}
+
+int json_parse(struct sv text, const struct json_limits *limits, struct json **out, struct err *e)
+{
+	size_t quota = MIN((size_t)QUOTA_BASE + text.n * QUOTA_PER_BYTE, (size_t)QUOTA_MAX);
 	json_error_t error;
 	json_t *root;
 	int r;
@@ -231,20 +246,15 @@ int json_parse(struct sv text, const struct json_limits *limits, struct json **o
 	r = scan(text, limits, e);
 	if (r)
 		return r;
-	/* A no-op but for the first time: keeps jansson from opening /dev/urandom. */
-	json_object_seed((size_t)map_hash(SV("jansson")) | 1);
-	quota_left = MIN((size_t)QUOTA_BASE + text.n * QUOTA_PER_BYTE, (size_t)QUOTA_MAX);
-	json_get_alloc_funcs(&old_alloc, &old_free);
-	json_set_alloc_funcs(quota_alloc, quota_free);
-	root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	json_set_alloc_funcs(old_alloc, old_free);
-	if (!root) {
-		code = json_error_code(&error);
-		r = code == json_error_out_of_memory ? -E2BIG : -EINVAL;
-		return err_set(e, r, "JSON: %s at byte %d", reason(code), error.position);
-	}
+	quota_left = quota;
+	root = load(text, &error);
 	*out = (struct json *)root;
-	return 0;
+	if (root)
+		return 0;
+	if (quota_hit)
+		return err_set(e, -E2BIG, "JSON: needs more than %zu bytes of memory", quota);
+	return err_set(e, -EINVAL, "JSON: %s at byte %d", reason(json_error_code(&error)),
+		       error.position);
 }
 
 /* jansson's getters take no const, but change nothing. */

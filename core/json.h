@@ -24,8 +24,8 @@ extern const struct json_limits
 extern const struct json_limits json_limits_config; /* an opaque config: 10 KiB, 1000, 16 */
 
 /*
- * 0, or -EINVAL / -E2BIG with the byte offset in the text (never bytes of the input: it may hold
- * secrets). *out is owned by the caller, NULL on failure.
+ * 0, or -EINVAL / -E2BIG with the byte offset, if one place is at fault, in the text (never bytes
+ * of the input: it may hold secrets). *out is owned by the caller, NULL on failure.
  */
 int json_parse(struct sv text, const struct json_limits *limits, struct json **out,
 	       struct err *e) NODISCARD;
