@@ -71,12 +71,29 @@ struct events_object claim_object(const struct claim *c)
 				       .uid = c->uid };
 }
 
+struct err *claim_error(struct claim *c)
+{
+	if (!c->error)
+		c->error = MEM_NEW(struct err);
+	return c->error;
+}
+
+/* A claim at rest keeps its record and no more: there may be ten thousand. */
+static void shed(struct claim *c)
+{
+	allocation_done(&c->alloc);
+	mem_free(c->error);
+	c->error = NULL;
+}
+
 void claim_move(struct claim *c, enum claim_state next)
 {
 	bool was = sm_state(&c->sm) == PREPARED;
 	struct claims *o = c->owner;
 
 	sm_move(&c->sm, (int)next);
+	if (next == PREPARED)
+		shed(c);
 	if (was == (next == PREPARED))
 		return;
 	o->prepared += next == PREPARED ? 1u : (size_t)-1;
@@ -200,7 +217,7 @@ static void claim_free(void *arg)
 	struct claim *c = arg;
 
 	ledger_claim_free(&c->record);
-	allocation_done(&c->alloc);
+	shed(c);
 	plan_free(&c->plan);
 	mem_free(c->uid);
 	mem_free(c->ns);
@@ -239,10 +256,11 @@ static void on_fetched(void *arg, const struct api_result *r)
 	c->result = r->status;
 	allocation_done(&c->alloc);
 	if (r->status)
-		err_set(&c->error, 0, "cannot read the claim %s/%s: %s", c->ns, c->name, r->error);
+		err_set(claim_error(c), 0, "cannot read the claim %s/%s: %s", c->ns, c->name,
+			r->error);
 	else
-		c->result =
-		    allocation_decode(r->object, c->uid, c->owner->driver, &c->alloc, &c->error);
+		c->result = allocation_decode(r->object, c->uid, c->owner->driver, &c->alloc,
+					      claim_error(c));
 	loop_task_post(&c->tick);
 }
 
@@ -269,161 +287,16 @@ static void start_fetch(struct claim *c)
 	c->api_call = api_call(o->conf.api, &get);
 }
 
-/* ---- prepare: what was allocated, in terms of this node's devices ---- */
-
-static struct gpu_device *find_device(struct claims *o, const struct ledger_device *d)
-{
-	struct gpu_device *g = inventory_by_name(o->conf.inventory, sv_str(d->device));
-
-	return g && g->present ? g : NULL;
-}
-
-static const char *identity_of(struct claims *o, const struct gpu_device *g)
-{
-	const struct gpu_device *p = inventory_get(o->conf.inventory, g->physical);
-
-	return p ? p->uuid : g->uuid;
-}
-
-static struct ledger_claim *record_new(struct claim *c)
-{
-	struct ledger_claim *rec = MEM_NEW(struct ledger_claim);
-	const struct allocation *a = &c->alloc;
-
-	rec->uid = mem_strdup(c->uid);
-	rec->namespace = mem_strdup(c->ns);
-	rec->name = mem_strdup(c->name);
-	rec->boot_id = mem_strdup(c->owner->conf.ledger->boot_id);
-	rec->allocation = a->digest;
-	rec->since_wall_ms = loop_wall_ms(c->owner->loop);
-	rec->devices_n = a->results_n;
-	rec->devices = mem_calloc(a->results_n ? a->results_n : 1, sizeof(*rec->devices));
-	for (size_t i = 0; i < a->results_n; i++) {
-		struct ledger_device *d = &rec->devices[i];
-
-		d->request = mem_strdup(a->results[i].request);
-		d->pool = mem_strdup(a->results[i].pool);
-		d->device = mem_strdup(a->results[i].device);
-		d->share_id = mem_strdup(a->results[i].share_id);
-		d->admin = a->results[i].admin;
-		d->identity = mem_strdup("");
-	}
-	return rec;
-}
-
-enum resolve { RESOLVED, RESOLVE_WAIT, RESOLVE_FAIL };
-
-/* Gives each device of the record its identity, and checks that it can be used. */
-static enum resolve resolve_devices(struct claim *c, struct ledger_claim *rec)
-{
-	struct claims *o = c->owner;
-
-	for (size_t i = 0; i < rec->devices_n; i++) {
-		struct ledger_device *d = &rec->devices[i];
-		const struct gpu_device *g;
-
-		if (!sv_eqs(sv_str(d->pool), o->pool)) {
-			err_set(&c->error, 0, "device %s is in pool %s, this node serves pool %s",
-				d->device, d->pool, o->pool);
-			return RESOLVE_FAIL;
-		}
-		g = find_device(o, d);
-		if (!g && inventory_state(o->conf.inventory) != INVENTORY_READY) {
-			err_set(&c->error, 0, "the GPUs of this node are not ready: %s",
-				inventory_reason(o->conf.inventory));
-			return RESOLVE_WAIT;
-		}
-		if (!g) {
-			err_set(&c->error, 0,
-				"allocatable not found for device \"%s\": this node has no such "
-				"GPU now",
-				d->device);
-			return RESOLVE_FAIL;
-		}
-		if (*g->trouble) {
-			err_set(&c->error, 0, "device %s (%s) cannot be used: %s", d->device,
-				g->uuid, g->trouble);
-			return RESOLVE_FAIL;
-		}
-		mem_free(d->identity);
-		d->identity = mem_strdup(identity_of(o, g));
-	}
-	return RESOLVED;
-}
-
-static int config_fits(void *ctx, const char *text, struct err *e)
-{
-	return plan_config_fits(ctx, sv_str(text), e);
-}
-
-static int make_plan(struct claim *c, const struct ledger_claim *rec)
-{
-	struct claims *o = c->owner;
-	int r = 0;
-
-	plan_free(&c->plan);
-	c->plan = plan_new(o->conf.inventory);
-	for (size_t i = 0; !r && i < rec->devices_n; i++) {
-		struct gpu_device *g = find_device(o, &rec->devices[i]);
-		const char *config;
-
-		r = allocation_config_for(&c->alloc, &c->alloc.results[i], config_fits, g, &config,
-					  &c->error);
-		if (!r)
-			r = plan_add(c->plan, g, sv_str(config), &c->error);
-	}
-	return r;
-}
-
-static void keep_plan(struct ledger_claim *rec, const struct plan *plan)
-{
-	struct buf bytes;
-
-	buf_init(&bytes, JOURNAL_BODY_MAX / 4);
-	plan_encode(plan, &bytes);
-	must(!bytes.full);
-	mem_free(rec->plan);
-	rec->plan_n = buf_len(&bytes);
-	rec->plan = mem_dup(buf_sv(&bytes).p ? buf_sv(&bytes).p : "", rec->plan_n);
-	buf_done(&bytes);
-}
-
-/* ---- prepare: the CDI file ---- */
-
-int claim_write_cdi(struct claim *c)
-{
-	struct claims *o = c->owner;
-	const struct ledger_claim *rec = c->record;
-	struct cdi_device *devices =
-	    mem_calloc(rec->devices_n ? rec->devices_n : 1, sizeof(*devices));
-	int r = 0;
-
-	for (size_t i = 0; i < rec->devices_n && r >= 0; i++) {
-		const struct gpu_device *g = find_device(o, &rec->devices[i]);
-
-		if (!g || !sv_eqs(sv_str(identity_of(o, g)), rec->devices[i].identity))
-			r = err_set(&c->error, -ENODEV, "device %s (%s) is not on this node now",
-				    rec->devices[i].device, rec->devices[i].identity);
-		else
-			devices[i] = (struct cdi_device){ rec->devices[i].device, &g->edits };
-	}
-	/* A claim without devices of ours is prepared, and needs nothing in the container. */
-	if (r >= 0 && rec->devices_n)
-		r = cdi_write(o->conf.cdi, c->uid, devices, rec->devices_n, &c->error);
-	mem_free(devices);
-	return r;
-}
-
 /* ---- unprepare ---- */
 
-static void on_undone(void *arg, int status, const struct err *e)
+static void on_plan(void *arg, int status, const struct err *e)
 {
 	struct claim *c = arg;
 
 	c->answered = true;
 	c->result = status;
 	if (status < 0)
-		c->error = *e;
+		*claim_error(c) = *e;
 	loop_task_post(&c->tick);
 }
 
@@ -435,7 +308,7 @@ static void on_durable(void *arg, int status)
 	c->answered = true;
 	c->result = status;
 	if (status < 0)
-		err_sys(&c->error, status, "cannot write the ledger");
+		err_sys(claim_error(c), status, "cannot write the ledger");
 	loop_task_post(&c->tick);
 }
 
@@ -450,22 +323,22 @@ static void start_unprepare(struct claim *c)
 	memset(c->phase_us, 0, sizeof(c->phase_us));
 	c->phase_began_us = loop_now_us(o->loop);
 	if (!c->plan && rec && rec->plan_n &&
-	    plan_decode(o->conf.inventory, sv_make(rec->plan, rec->plan_n), &c->plan, &c->error) <
-		0)
+	    plan_decode(o->conf.inventory, sv_make(rec->plan, rec->plan_n), &c->plan,
+			claim_error(c)) < 0)
 		log_error(
 		    "undo list of a claim is unreadable, its devices are released as they are",
-		    LOG_S("claim", c->uid), LOG_S("error", err_text(&c->error)));
+		    LOG_S("claim", c->uid), LOG_S("error", err_text(claim_error(c))));
 	if (c->plan)
-		plan_undo(c->plan, on_undone, c);
+		plan_undo(c->plan, on_plan, c);
 	else
-		on_undone(c, 0, NULL);
+		on_plan(c, 0, NULL);
 }
 
 /* It stays on disk and held: the kubelet asks again. */
 static void unprepare_failed(struct claim *c)
 {
-	fail_all(&c->unprepares, c->result, err_text(&c->error));
-	fail_all(&c->prepares, c->result, err_text(&c->error));
+	fail_all(&c->unprepares, c->result, err_text(claim_error(c)));
+	fail_all(&c->prepares, c->result, err_text(claim_error(c)));
 	claim_move(c, PREPARED);
 	claims_settle(c->owner);
 }
@@ -501,7 +374,7 @@ static void tick_unpreparing(struct claim *c)
 	}
 	if (c->result >= 0) {
 		phase_end(c, CLAIM_PHASE_APPLY);
-		c->result = cdi_remove(c->owner->conf.cdi, c->uid, &c->error);
+		c->result = cdi_remove(c->owner->conf.cdi, c->uid, claim_error(c));
 	}
 	if (c->result < 0) {
 		unprepare_failed(c);
@@ -526,13 +399,13 @@ static void prepare_ends(struct claim *c)
 
 static void prepare_fails(struct claim *c, int status)
 {
-	fail_all(&c->prepares, status, err_text(&c->error));
+	fail_all(&c->prepares, status, err_text(claim_error(c)));
 	prepare_ends(c);
 }
 
 static void prepare_waits(struct claim *c)
 {
-	wait_set(c, err_text(&c->error));
+	wait_set(c, err_text(claim_error(c)));
 	if (sm_state(&c->sm) != WAITING)
 		claim_move(c, WAITING);
 }
@@ -570,7 +443,7 @@ static void store_intent(struct claim *c, struct ledger_claim *rec)
 {
 	struct claims *o = c->owner;
 
-	keep_plan(rec, c->plan);
+	claim_keep_plan(rec, c->plan);
 	(void)hold_take(&o->hold, c->uid, rec->devices, rec->devices_n);
 	ledger_claim_free(&c->record);
 	c->record = rec;
@@ -590,22 +463,22 @@ static bool blocked(struct claim *c, const struct ledger_claim *rec)
 	const struct claim *other;
 
 	if (ledger_state(o->ledger) != LEDGER_OPEN) {
-		err_set(&c->error, 0, "the ledger is not open: %s", ledger_reason(o->ledger));
+		err_set(claim_error(c), 0, "the ledger is not open: %s", ledger_reason(o->ledger));
 		return true;
 	}
 	uid = hold_blocker(&o->hold, c->uid, rec->devices, rec->devices_n, &identity);
 	if (!uid)
 		return false;
 	other = map_get(&o->by_uid, sv_str(uid));
-	err_set(&c->error, 0, "GPU %s is still prepared for claim %s/%s (%s)", identity,
+	err_set(claim_error(c), 0, "GPU %s is still prepared for claim %s/%s (%s)", identity,
 		other ? other->ns : "?", other ? other->name : "?", uid);
 	return true;
 }
 
 static void decide(struct claim *c)
 {
-	struct ledger_claim *rec = record_new(c);
-	enum resolve resolved = resolve_devices(c, rec);
+	struct ledger_claim *rec = claim_record(c);
+	enum claim_resolve resolved = claim_resolve(c, rec);
 
 	if (resolved == RESOLVE_FAIL) {
 		ledger_claim_free(&rec);
@@ -629,7 +502,7 @@ static void decide(struct claim *c)
 		start_unprepare(c);
 		return;
 	}
-	if (make_plan(c, rec) < 0) {
+	if (claim_make_plan(c, rec) < 0) {
 		ledger_claim_free(&rec);
 		plan_free(&c->plan);
 		prepare_fails(c, -EINVAL);
@@ -671,16 +544,11 @@ static void tick_waiting(struct claim *c)
 	if (!still_wanted(c))
 		return;
 	if (c->owner->draining) {
-		err_wrap(&c->error, 0, "tundra is shutting down while waiting");
+		err_wrap(claim_error(c), 0, "tundra is shutting down while waiting");
 		prepare_fails(c, -ESHUTDOWN);
 		return;
 	}
 	decide(c);
-}
-
-static void on_applied(void *arg, int status, const struct err *e)
-{
-	on_undone(arg, status, e);
 }
 
 static void tick_storing(struct claim *c)
@@ -707,7 +575,7 @@ static void tick_storing(struct claim *c)
 		return;
 	}
 	claim_move(c, APPLYING);
-	plan_run(c->plan, on_applied, c);
+	plan_run(c->plan, on_plan, c);
 }
 
 static void tick_applying(struct claim *c)
@@ -719,7 +587,7 @@ static void tick_applying(struct claim *c)
 		c->result = claim_write_cdi(c);
 	phase_end(c, CLAIM_PHASE_APPLY);
 	if (c->result < 0)
-		fail_all(&c->prepares, c->result, err_text(&c->error));
+		fail_all(&c->prepares, c->result, err_text(claim_error(c)));
 	if (list_empty(&c->prepares) || !list_empty(&c->unprepares)) {
 		fail_all(&c->prepares, -ECANCELED,
 			 "the kubelet asked to unprepare the claim meanwhile");
@@ -743,9 +611,9 @@ static bool ledger_in_the_way(struct claim *c)
 		wait_set(c, NULL);
 		return false;
 	}
-	err_set(&c->error, 0, "the ledger is not open: %s", ledger_reason(o->ledger));
+	err_set(claim_error(c), 0, "the ledger is not open: %s", ledger_reason(o->ledger));
 	if (!list_empty(&c->prepares) || !list_empty(&c->unprepares))
-		wait_set(c, err_text(&c->error));
+		wait_set(c, err_text(claim_error(c)));
 	return true;
 }
 

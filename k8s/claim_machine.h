@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Shared by k8s/claim.c (the machine of one claim) and k8s/claims.c (the table of all); nobody else
- * includes it.
+ * Shared by k8s/claim.c (the machine of one claim), k8s/claim_devices.c (its devices) and
+ * k8s/claims.c (the table of all); nobody else includes it.
  */
 #include "core/mem.h"
 #include "core/sm.h"
@@ -45,10 +45,10 @@ struct claim {
 	char *pod;		 /* for the log, from the last allocation; may be NULL */
 	char *waiting_for;	 /* NULL unless WAITING or the fetch is held up */
 	uint64_t phase_us[CLAIM_PHASES], phase_began_us, wait_began_ms;
-	int result; /* of the step that just ended; its meaning is the state's */
-	struct err error;
-	bool answered; /* the step's answer came; the tick takes it */
-	bool deleting; /* UNPREPARING: the undo is done, the record is being deleted */
+	int result;	   /* of the step that just ended; its meaning is the state's */
+	struct err *error; /* of the step under way, made on first use */
+	bool answered;	   /* the step's answer came; the tick takes it */
+	bool deleting;	   /* UNPREPARING: the undo is done, the record is being deleted */
 	bool told, quarantined;
 };
 
@@ -72,8 +72,17 @@ struct claim *claim_new(struct claims *o, const struct claim_ref *ref);
 void claim_bury(struct claim *c); /* out of the table; memory goes at the end of the turn */
 void claim_move(struct claim *c, enum claim_state next);
 bool claim_in_flight(const struct claim *c);
+struct err *claim_error(struct claim *c);
 struct events_object claim_object(const struct claim *c);
-int claim_write_cdi(struct claim *c) NODISCARD; /* 0, CDI_E_WRITTEN, negative with c->error */
+
+/* claim_devices.c */
+enum claim_resolve { RESOLVED, RESOLVE_WAIT, RESOLVE_FAIL };
+struct ledger_claim *claim_record(struct claim *c); /* of the fresh allocation, not resolved */
+/* Gives each device its identity and checks that it can be used; else claim_error() says why. */
+enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec);
+int claim_make_plan(struct claim *c, const struct ledger_claim *rec) NODISCARD; /* c->plan */
+void claim_keep_plan(struct ledger_claim *rec, const struct plan *plan);
+int claim_write_cdi(struct claim *c) NODISCARD; /* 0, CDI_E_WRITTEN, negative with claim_error() */
 
 /* claims.c */
 void claims_wake_waiting(struct claims *o); /* a device or the ledger became free */

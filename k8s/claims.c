@@ -86,7 +86,7 @@ static void repair_one(struct claim *c)
 		log_info("CDI spec rebuilt", LOG_S("claim", c->name), LOG_S("uid", c->uid));
 	if (r < 0)
 		log_warn("CDI spec of a prepared claim cannot be rebuilt", LOG_S("claim", c->name),
-			 LOG_S("uid", c->uid), LOG_S("error", err_text(&c->error)));
+			 LOG_S("uid", c->uid), LOG_S("error", err_text(claim_error(c))));
 }
 
 static void repair_some(void *arg)

@@ -34,8 +34,7 @@ enum {
 	BACKOFF_FIRST_MS = 100,	  /* first wait before a new try; a healthy server answers in 5 */
 	BACKOFF_CAP_MS = 5000,	  /* so that WAIT notices the end of trouble soon */
 	REPROBES_MAX = 2,	  /* versions can change under one call only so often */
-	STREAM_HIGH = 256 << 10,  /* unread bytes of a stream before its window stays closed */
-	STREAM_MAX = 4 << 20,	  /* h2's receive window is far below: more is an error */
+	STREAM_MAX = 1 << 20,	  /* of a stream in one turn; the connection reads 128 KiB */
 	PATH_MAX_BYTES = 8 << 10, /* a path with two selectors takes about 300 */
 };
 
@@ -109,7 +108,7 @@ struct call {
 	uint64_t token, certificate; /* generations used */
 	uint64_t try_us;
 	struct buf answer;
-	bool opened, json_type, ended, paused, overflow;
+	bool opened, json_type, ended, overflow;
 
 	/* The last answer. */
 	struct json *root;
@@ -118,7 +117,7 @@ struct call {
 	uint32_t retry_after_ms;
 	bool sent;
 
-	unsigned tries, auth_tries, reprobes, refusals;
+	unsigned tries, auth_tries, reprobes;
 };
 
 static void call_tick(void *arg);
@@ -320,10 +319,6 @@ static void try_on_data(void *arg, struct sv data)
 
 	if (!buf_put_sv(&c->answer, data))
 		c->overflow = true;
-	if (c->on_data && !c->paused && buf_len(&c->answer) > STREAM_HIGH) {
-		c->paused = true;
-		h2_request_pause(c->request, true);
-	}
 	if (c->on_data || c->overflow)
 		loop_task_post(&c->task);
 }
@@ -386,7 +381,7 @@ static void try_reset(struct call *c)
 	json_free(&c->root);
 	c->status = c->http = 0;
 	c->retry_after_ms = 0;
-	c->opened = c->json_type = c->ended = c->paused = c->overflow = c->sent = false;
+	c->opened = c->json_type = c->ended = c->overflow = c->sent = false;
 }
 
 /* READY -> TRYING, or ANSWERED when there is no identity to ask with. */
@@ -511,14 +506,7 @@ static bool retry_later(struct call *c, uint64_t *delay_ms)
 	};
 	struct loop *l = c->api->loop;
 
-	if (c->on_data)
-		return false;
-	if (c->retry == API_RETRY_NEVER) {
-		/* The server refused the stream unseen (GOAWAY): that was no try. */
-		*delay_ms = 0;
-		return c->status < 0 && c->status != -ETIMEDOUT && !c->sent && !c->refusals++;
-	}
-	return retry_may(&rc) &&
+	return c->retry != API_RETRY_NEVER && retry_may(&rc) &&
 	       retry_when(&rc, backoff_next(&c->backoff, l), call_left_ms(c), l, delay_ms);
 }
 
@@ -641,10 +629,6 @@ static bool stream_deliver(struct call *c)
 		return false;
 	buf_clear(&c->answer);
 	buf_trim(&c->answer);
-	if (c->paused && c->request) {
-		c->paused = false;
-		h2_request_pause(c->request, false);
-	}
 	return true;
 }
 

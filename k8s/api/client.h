@@ -75,7 +75,7 @@ enum api_retry {
 	 * acted.
 	 */
 	API_RETRY_SAFE,
-	/* One try; only a 401 with a newer token and a stream the server refused go again. */
+	/* One try; only a 401 goes again, when there is a newer token. */
 	API_RETRY_NEVER,
 	/*
 	 * As SAFE, and 401, 403, 408 and every 5xx too: someone may be rolling out RBAC, a token or

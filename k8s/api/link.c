@@ -72,7 +72,8 @@ static void link_on_state(void *arg, enum h2_client_state s)
 	const char *why = h2_client_stats(k->h2)->last_error;
 	unsigned held;
 
-	if (s == H2_CLIENT_CONNECTING)
+	/* Before the next handshake; what failed may have failed because of it. */
+	if (s != H2_CLIENT_UP)
 		(void)reload_tls(k);
 	if (s == H2_CLIENT_WAITING &&
 	    quiet_pass(&k->quiet, sv_str(why), loop_now_ms(k->loop), &held)) {
