@@ -279,6 +279,7 @@ static void test_discovery_forbidden(void **state)
 static void test_token_rotation(void **state)
 {
 	struct world *w = *state;
+	char token[16];
 	struct seen s;
 
 	script_expect(w->server, &(struct script_step){ .token = "Bearer one", .body = NODE_BODY });
@@ -304,13 +305,30 @@ static void test_token_rotation(void **state)
 	s = get(w, API_RETRY_SAFE, 5000);
 	assert_int_equal(s.status, API_UNAUTHORIZED);
 	assert_int_equal(s.tries, 1);
+	/* A token file that changes all the time does not make us spin. */
+	script_clear(w->server);
+	script_expect(w->server, &(struct script_step){ .status = 401,
+							.body = STATUS(401, "Unauthorized", ""),
+							.delay_ms = 1500,
+							.times = SCRIPT_ALWAYS });
+	(void)start(w, API_GET, &node, API_RETRY_SAFE, 30000, &s);
+	for (int i = 0; i < 10; i++) {
+		world_pass(w, 1000);
+		(void)snprintf(token, sizeof(token), "token-%d", i);
+		world_put_token(w, token);
+	}
+	assert_true(s.done);
+	assert_int_equal(s.status, API_UNAUTHORIZED);
+	assert_int_equal(s.tries, 2);
 	/* Who waits gets the token that comes later. */
 	(void)start(w, API_GET, &node, API_RETRY_WAIT, 30000, &s);
 	world_pass(w, 5000);
 	assert_false(s.done);
-	world_put_token(w, "three");
+	script_clear(w->server);
 	script_expect(w->server,
 		      &(struct script_step){ .token = "Bearer three", .body = NODE_BODY });
+	script_expect(w->server, &(struct script_step){ .status = 401, .times = SCRIPT_ALWAYS });
+	world_put_token(w, "three");
 	assert_true(world_until(w, &s.done, 30000));
 	assert_int_equal(s.status, 0);
 }

@@ -295,6 +295,7 @@ static void expect_gone(struct world *w, const struct script_step *step)
 	/* It rests until it is freed. */
 	world_pass(w, 600 * 1000);
 	assert_int_equal(watch_stats(s.watch)->starts, 1);
+	assert_told(&s, "");
 	end(&s);
 }
 
