@@ -58,6 +58,16 @@ static void grow(struct buf *b, size_t need)
 	b->size = size;
 }
 
+static void move_down(struct buf *b)
+{
+	if (!b->start)
+		return;
+	must(b->data);
+	memmove(b->data, b->data + b->start, buf_len(b));
+	b->end -= b->start;
+	b->start = 0;
+}
+
 char *buf_reserve(struct buf *b, size_t n)
 {
 	size_t len = buf_len(b);
@@ -68,20 +78,11 @@ char *buf_reserve(struct buf *b, size_t n)
 	}
 	if (b->data && n <= b->size - b->end)
 		return b->data + b->end;
-	if (b->start && b->start >= len) {
-		memmove(b->data, b->data + b->start, len);
-		b->start = 0;
-		b->end = len;
-	}
-	if (!b->data || n > b->size - b->end) {
-		/* Near the cap only the front may be left to give. */
-		if (n > b->cap - b->end) {
-			memmove(b->data, b->data + b->start, len);
-			b->start = 0;
-			b->end = len;
-		}
+	/* The second reason: near the cap only the front is left to give. */
+	if (b->start >= len || n > b->cap - b->end)
+		move_down(b);
+	if (!b->data || n > b->size - b->end)
 		grow(b, b->end + n);
-	}
 	return b->data + b->end;
 }
 

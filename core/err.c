@@ -13,8 +13,9 @@ void must_fail(const char *what, const char *file, int line)
 	int n;
 
 	n = snprintf(text, sizeof(text), "fatal: %s:%d: must(%s)\n", file, line, what);
-	if (n > 0)
-		n = (int)write(STDERR_FILENO, text, MIN((size_t)n, sizeof(text) - 1));
+	if (n > 0 && write(STDERR_FILENO, text, MIN((size_t)n, sizeof(text) - 1)) < 0) {
+		/* Nobody is left to tell. */
+	}
 	abort();
 }
 

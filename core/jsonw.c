@@ -11,9 +11,12 @@ void jsonw_init(struct jsonw *w, struct buf *out)
 	*w = (struct jsonw){ .out = out };
 }
 
+/* The bracket that ends the innermost container, '\0' at the top. */
 static char inside(const struct jsonw *w)
 {
-	return w->depth ? w->closer[w->depth - 1] : '\0';
+	if (!w->depth)
+		return '\0';
+	return w->closer[w->depth - 1];
 }
 
 static void new_line(struct jsonw *w)

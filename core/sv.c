@@ -79,7 +79,7 @@ struct sv sv_trim(struct sv s)
 struct sv sv_drop(struct sv s, size_t n)
 {
 	n = MIN(n, s.n);
-	return (struct sv){ s.p ? s.p + n : NULL, s.n - n };
+	return (struct sv){ n ? s.p + n : s.p, s.n - n }; /* NULL takes no offset, not even 0 */
 }
 
 struct sv sv_cut(struct sv *s, char sep)

@@ -107,7 +107,7 @@ static void members_in_document_order(void **state)
 
 	(void)state;
 	while (json_next(j, &pos, &key, &value)) {
-		order[n++] = *key ? *key : '-';
+		order[n++] = (char)(*key ? *key : '-');
 		assert_int_equal(json_i64(value, 0), n);
 	}
 	assert_string_equal(order, "zam-");

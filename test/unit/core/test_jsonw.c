@@ -144,8 +144,8 @@ static void deepest_parsed_value(void **state)
 
 	(void)state;
 	memset(text, '[', JSON_DEPTH_MAX);
-	memset(text + JSON_DEPTH_MAX, ']', JSON_DEPTH_MAX);
-	text[2 * JSON_DEPTH_MAX] = '\0';
+	memset(&text[JSON_DEPTH_MAX], ']', JSON_DEPTH_MAX);
+	text[sizeof(text) - 1] = '\0';
 	assert_int_equal(json_parse(sv_str(text), &limits, &j, NULL), 0);
 	start(&d);
 	for (i = 0; i < 32; i++)

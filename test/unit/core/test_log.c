@@ -96,40 +96,46 @@ static void json_form(void **state)
 	assert_string_equal(last, "2026-11-21T06:40:00.123Z DEBUG a program=worker");
 }
 
-/* Values of every length around the limit, of one- to six-byte forms, alone and behind others. */
+/* One line whose first value is `n` times `atom`. */
+static void check_long_line(const char *atom, size_t n, bool is_json)
+{
+	char *value = mem_alloc(n * strlen(atom) + 1);
+	struct json *j;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		memcpy(value + i * strlen(atom), atom, strlen(atom));
+	value[n * strlen(atom)] = '\0';
+	log_info("x", LOG_S("first", value), LOG_S("second", "s"), LOG_I("n", 1));
+	mem_free(value);
+	assert_true(strlen(last) < PIPE_BUF);
+	assert_null(strchr(last, '\n'));
+	/* Whole to the last field, or marked. */
+	assert_true(!strstr(last, is_json ? "\"n\":1}" : " n=1") ==
+		    !!strstr(last, is_json ? ",\"cut\":true}" : " cut=true"));
+	if (!is_json)
+		return;
+	assert_int_equal(json_parse(sv_str(last), &json_limits_config, &j, NULL), 0);
+	assert_string_equal(json_str(json_get(j, "msg"), ""), "x");
+	json_free(&j);
+}
+
+/* Values of every length around the limit, of forms that take one to six bytes each. */
 static void long_lines_stay_whole(void **state)
 {
 	static const char *const atoms[] = { "a", " ", "\xc3\xa9", "\n", "\x01", "\xff" };
-	char *value = mem_zalloc(PIPE_BUF * 3);
-	struct json *j;
-	size_t a, n, size;
-	bool is_json;
+	size_t a, n;
 
 	(void)state;
 	for (a = 0; a < ARRAY_LEN(atoms) * 2; a++) {
-		is_json = a % 2;
-		log_init(LOG_INFO, is_json, NULL);
-		size = strlen(atoms[a / 2]);
-		for (n = 600; n <= 4200; n += n < 3900 && n > 700 ? 97 : 1) {
-			size_t i;
-
-			for (i = 0; i < n; i++)
-				memcpy(value + i * size, atoms[a / 2], size);
-			value[n * size] = '\0';
-			log_info("x", LOG_S("first", value), LOG_S("second", "s"), LOG_I("n", 1));
-			assert_true(strlen(last) < PIPE_BUF);
-			assert_null(strchr(last, '\n'));
-			assert_true(!strstr(last, is_json ? "\"n\":1}" : " n=1") ==
-				    !!strstr(last, is_json ? ",\"cut\":true}" : " cut=true"));
-			if (!is_json)
-				continue;
-			assert_int_equal(json_parse(sv_str(last), &json_limits_config, &j, NULL),
-					 0);
-			assert_string_equal(json_str(json_get(j, "msg"), ""), "x");
-			json_free(&j);
-		}
+		log_init(LOG_INFO, a % 2, NULL);
+		for (n = 640; n < 700; n++)
+			check_long_line(atoms[a / 2], n, a % 2);
+		for (n = 700; n < 3900; n += 97)
+			check_long_line(atoms[a / 2], n, a % 2);
+		for (n = 3900; n < 4200; n++)
+			check_long_line(atoms[a / 2], n, a % 2);
 	}
-	mem_free(value);
 }
 
 /* Puts `fd` where stderr is, for one test. */
@@ -180,7 +186,8 @@ static void never_blocks_on(int reader, int writer)
 		if (strstr(line, "INFO filling i="))
 			whole++;
 		else if (strstr(line, "WARN log lines dropped lines="))
-			assert_int_equal(atol(strstr(line, "lines=") + 6), 20000 - whole);
+			assert_int_equal(strtoul(strstr(line, "lines=") + 6, NULL, 10),
+					 20000 - whole);
 		else
 			assert_non_null(strstr(line, "INFO after"));
 	}

@@ -23,14 +23,14 @@ struct world {
 
 struct actor {
 	struct world *w;
-	char letter;
 	struct loop_timer timer;
 	struct loop_task task, *then;
-	struct actor *other;
 	struct loop_io io;
+	struct actor *other;
+	uint64_t delay_ms;
 	unsigned ready;
 	int fd, again;
-	uint64_t delay_ms;
+	char letter;
 };
 
 static void note(struct world *w, char c)
@@ -148,7 +148,7 @@ static void heap_survives_a_crowd(void **state)
 	(void)state;
 	for (i = 0; i < MANY; i++)
 		loop_timer_init(&t[i], w->loop, on_count, &fired);
-	for (i = 0; i < MANY * 20; i++) {
+	for (i = 0; i < (size_t)MANY * 20; i++) {
 		struct loop_timer *one = &t[loop_random(w->loop) % MANY];
 
 		if (loop_random(w->loop) % 3)

@@ -1,38 +1,37 @@
 #include "core/version.h"
 
-#include <ctype.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "core/mem.h"
+#include "core/sv.h"
+
 static void looks_as_promised(void **state)
 {
+	struct sv version = sv_str(version_string());
 	const char *build = version_build();
-	unsigned major, minor, patch;
-	char rest;
+	uint64_t number;
 	size_t i;
 
 	(void)state;
-	assert_int_equal(sscanf(version_string(), "%u.%u.%u%c", &major, &minor, &patch, &rest), 3);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(sv_u64(sv_cut(&version, '.'), &number), 0);
+	assert_int_equal(version.n, 0);
 	assert_int_equal(strlen(build), 16);
-	for (i = 0; build[i]; i++)
-		assert_true(isxdigit((unsigned char)build[i]));
+	assert_int_equal(strspn(build, "0123456789abcdef"), 16);
 }
 
 static void write_file(const char *folder, const char *name, const char *text)
 {
-	char path[256];
-	FILE *f;
+	char *path _mem_free_ = mem_printf("%s/%s", folder, name);
+	FILE *f = fopen(path, "we");
 
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "w");
 	assert_non_null(f);
 	(void)fputs(text, f);
 	(void)fclose(f);
@@ -41,31 +40,56 @@ static void write_file(const char *folder, const char *name, const char *text)
 /* Runs build_id.cmake over `folder` and returns the line it writes. */
 static void run_script(const char *folder, char *line, size_t size)
 {
-	char command[1024];
+	char *root _mem_free_ = mem_printf("-DROOT=%s", folder);
+	char *out _mem_free_ = mem_printf("-DOUT=%s/id.out", folder);
+	char *file _mem_free_ = mem_printf("%s/id.out", folder);
+	int status;
+	pid_t pid;
 	FILE *f;
 
-	(void)snprintf(command, sizeof(command),
-		       "cmake -DROOT=%s -DOUT=%s/id.out -DVERSION=1 -P %s/../core/build_id.cmake",
-		       folder, folder, TEST_SOURCE_DIR);
-	assert_int_equal(system(command), 0);
-	(void)snprintf(command, sizeof(command), "%s/id.out", folder);
-	f = fopen(command, "r");
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		execlp("cmake", "cmake", root, out, "-DVERSION=1", "-P",
+		       TEST_SOURCE_DIR "/../core/build_id.cmake", (char *)NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	f = fopen(file, "re");
 	assert_non_null(f);
 	assert_non_null(fgets(line, (int)size, f));
 	(void)fclose(f);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	(void)at;
+	return remove(path);
+}
+
+static void make_folder(const char *folder, const char *name)
+{
+	char *path _mem_free_ = mem_printf("%s/%s", folder, name);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
 /* The id depends on names and contents of the sources, and on nothing else. */
 static void id_follows_the_sources(void **state)
 {
-	char folder[] = "/tmp/tundra-version-XXXXXX", command[128];
+	char folder[] = "/tmp/tundra-version-XXXXXX";
 	char first[80], again[80], changed[80], renamed[80];
+	char *from, *to;
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
-	(void)snprintf(command, sizeof(command), "mkdir -p %s/core %s/gpu/nvidia %s/k8s", folder,
-		       folder, folder);
-	assert_int_equal(system(command), 0);
+	make_folder(folder, "core");
+	make_folder(folder, "gpu");
+	make_folder(folder, "gpu/nvidia");
+	make_folder(folder, "k8s");
 	write_file(folder, "core/a.c", "int a;\n");
 	write_file(folder, "gpu/nvidia/b.h", "int b;\n");
 	run_script(folder, first, sizeof(first));
@@ -79,12 +103,14 @@ static void id_follows_the_sources(void **state)
 	run_script(folder, changed, sizeof(changed));
 	assert_string_not_equal(first, changed);
 	write_file(folder, "gpu/nvidia/b.h", "int b;\n");
-	(void)snprintf(command, sizeof(command), "mv %s/core/a.c %s/core/z.c", folder, folder);
-	assert_int_equal(system(command), 0);
+	from = mem_printf("%s/core/a.c", folder);
+	to = mem_printf("%s/core/z.c", folder);
+	assert_int_equal(rename(from, to), 0);
+	mem_free(from);
+	mem_free(to);
 	run_script(folder, renamed, sizeof(renamed));
 	assert_string_not_equal(first, renamed);
-	(void)snprintf(command, sizeof(command), "rm -r %s", folder);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 int main(void)
