@@ -117,9 +117,9 @@ static int walk_scalar(struct walk *k)
 
 	if (tag && strcmp(tag, YAML_STR_TAG) != 0 && strcmp(tag, "!") != 0)
 		return walk_fail(k, -ENOTSUP, "tags are not supported");
+	if (memchr(s.p, '\0', s.n))
+		return walk_fail(k, -EINVAL, "a text holds a NUL");
 	if (k->key) {
-		if (memchr(s.p, '\0', s.n))
-			return walk_fail(k, -EINVAL, "a key holds a NUL");
 		jsonw_key_sv(&k->w, s);
 		k->key = false;
 		return 0;

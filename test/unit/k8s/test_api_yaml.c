@@ -75,6 +75,7 @@ static void test_refused(void **state)
 	refuse("a: [1\n", -EINVAL, "line");
 	refuse("? [a]\n: b\n", -EINVAL, "scalar");
 	refuse("\"a\\0b\": 1\n", -EINVAL, "NUL");
+	refuse("a: \"\\0\"\n", -EINVAL, "NUL");
 	refuse("\xff\xfe\xff", -EINVAL, "line");
 }
 
