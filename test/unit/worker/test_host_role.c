@@ -1,0 +1,205 @@
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/mem.h"
+#include "gpu/proto/host.h"
+#include "gpu/worker/host_role.h"
+
+static struct host_holders *ask(const char *proc, const struct host_device *d, size_t n, int expect)
+{
+	struct roots roots = { .proc = proc };
+	struct host_role *role = host_role_new(&roots);
+	struct host_holders *h = MEM_NEW(struct host_holders);
+	struct buf body, out;
+
+	buf_init(&body, 1 << 20);
+	buf_init(&out, 1 << 20);
+	host_put_devices(&body, d, n);
+	assert_int_equal(host_role_methods[0].fn(role, buf_sv(&body), 1000, &out), expect);
+	if (expect == 0)
+		assert_int_equal(host_get_holders(buf_sv(&out), h), 0);
+	buf_done(&body);
+	buf_done(&out);
+	host_role_free(&role);
+	return h;
+}
+
+/* A process that is not our child's sibling (its parent is gone) and keeps `device` open. */
+static pid_t stranger(const char *device)
+{
+	pid_t middle, pid = 0;
+	int told[2];
+	char c;
+
+	assert_int_equal(pipe(told), 0);
+	middle = fork();
+	assert_true(middle >= 0);
+	if (middle == 0) {
+		pid = fork();
+		if (pid == 0) {
+			if (open(device, O_RDONLY) < 0)
+				_exit(1);
+			alarm(30);
+			(void)!write(told[1], "x", 1);
+			for (;;)
+				pause();
+		}
+		(void)!write(told[1], &pid, sizeof(pid));
+		_exit(0);
+	}
+	assert_int_equal(waitpid(middle, NULL, 0), middle);
+	/* "x" and the pid come in either order. */
+	{
+		char bytes[sizeof(pid) + 1];
+		size_t n = 0;
+
+		while (n < sizeof(bytes)) {
+			assert_int_equal(read(told[0], &c, 1), 1);
+			bytes[n++] = c;
+		}
+		if (bytes[0] == 'x')
+			memcpy(&pid, bytes + 1, sizeof(pid));
+		else
+			memcpy(&pid, bytes, sizeof(pid));
+	}
+	close(told[0]);
+	close(told[1]);
+	return pid;
+}
+
+static const struct host_holder *find(const struct host_holders *h, pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < h->n; i++)
+		if (h->list[i].pid == pid)
+			return &h->list[i];
+	return NULL;
+}
+
+/* /dev/full stands for a GPU: 1:7, which nobody else has open. */
+static void test_holder_found(void **state)
+{
+	const struct host_device devices[] = { { 195, 3 }, { 1, 7 } };
+	struct host_holders *h;
+	pid_t pid = stranger("/dev/full");
+
+	(void)state;
+	h = ask("/proc", devices, 2, 0);
+	assert_non_null(find(h, pid));
+	assert_true(*find(h, pid)->name);
+	mem_free(h);
+	h = ask("/proc", devices, 1, 0);
+	assert_null(find(h, pid));
+	mem_free(h);
+	kill(pid, SIGKILL);
+}
+
+/* Tundra's own processes are no holders: this one, its parent, its parent's other children. */
+static void test_not_ourselves(void **state)
+{
+	const struct host_device device = { 1, 7 };
+	int fd = open("/dev/full", O_RDONLY | O_CLOEXEC);
+	struct host_holders *h;
+
+	(void)state;
+	assert_true(fd >= 0);
+	h = ask("/proc", &device, 1, 0);
+	assert_null(find(h, getpid()));
+	mem_free(h);
+	close(fd);
+}
+
+static void test_no_proc(void **state)
+{
+	const struct host_device device = { 1, 7 };
+	struct host_holders *h = ask("/nowhere", &device, 1, -2);
+
+	(void)state;
+	assert_false(h->complete);
+	mem_free(h);
+}
+
+static void write_file(const char *root, const char *name, const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* A /proc of our own: what counts as seeing the whole node, and daemons that do not count. */
+static void test_completeness(void **state)
+{
+	const struct host_device device = { 1, 7 };
+	char proc[] = "/tmp/tundra-proc.XXXXXX", command[512];
+	struct host_holders *h;
+
+	(void)state;
+	assert_non_null(mkdtemp(proc));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir -p 1/ns 2 41/fd 42/fd self && ln -s 'mnt:[4]' 1/ns/mnt && "
+		 "ln -s /dev/full 41/fd/5 && ln -s /dev/full 42/fd/7 && ln -s /dev/null 42/fd/1",
+		 proc);
+	assert_int_equal(system(command), 0);
+	write_file(proc, "1/comm", "systemd\n");
+	write_file(proc, "2/comm", "kthreadd\n");
+	write_file(proc, "41/comm", "nvidia-persiste\n");
+	write_file(proc, "42/comm", "python3\n");
+	write_file(proc, "42/stat", "42 (a) b) S 1 42 42 0\n");
+	h = ask(proc, &device, 1, 0);
+	assert_true(h->complete);
+	assert_int_equal(h->n, 1);
+	assert_int_equal(h->list[0].pid, 42);
+	assert_string_equal(h->list[0].name, "python3");
+	mem_free(h);
+	write_file(proc, "2/comm", "bash\n"); /* a container that is the node: 1 is not in ours */
+	h = ask(proc, &device, 1, 0);
+	assert_true(h->complete);
+	mem_free(h);
+	write_file(proc, "1/comm", "pause\n");
+	h = ask(proc, &device, 1, 0);
+	assert_false(h->complete);
+	mem_free(h);
+	snprintf(command, sizeof(command), "rm -r %s", proc);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_garbage(void **state)
+{
+	struct roots roots = { .proc = "/proc" };
+	struct host_role *role = host_role_new(&roots);
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1 << 16);
+	assert_true(host_role_methods[0].fn(role, SV("nonsense"), 1000, &out) < 0);
+	assert_true(buf_len(&out) > 0);
+	buf_done(&out);
+	host_role_free(&role);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_holder_found), cmocka_unit_test(test_not_ourselves),
+		cmocka_unit_test(test_no_proc),	     cmocka_unit_test(test_completeness),
+		cmocka_unit_test(test_garbage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
