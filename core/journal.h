@@ -2,91 +2,86 @@
 /*
  * Append-only journal of keyed records, each the latest truth about its key.
  *
- * File: a header line with format version and boot id, then batches. A record is
- *   {u32 magic, u32 header crc, u64 seq, u16 kind, u16 key length, u32 body length, u32 body crc}
- *   key bytes, body bytes. The header (key included) has a CRC of its own, so a corrupt body still
- *   names the key that it quarantines. A batch ends in a commit record; what follows the last
- * commit is torn (a crash), what is wrong before it is corrupt (the disk). Bodies are opaque here;
- * their owner keeps fields it does not know. All integers little endian; the file moves between
- * hosts.
+ * Three parts: the format (core/journal_format.h, pure), the file (core/journal_disk.h, blocking,
+ * in the disk worker), and here the writer (in tundra).
  *
- * Three parts: the format (pure), the file (blocking, in the disk worker), the writer (in tundra).
+ * One writer per file: whoever opens a journal for writing holds the lock of "<path>.lock"
+ * (fsx_lock()) from before journal_open() until after journal_free(). Reading needs no lock, see
+ * journal_read().
+ *
+ * The records of one turn of the loop are one batch: one append, one sync. While a batch is on its
+ * way the next one gathers. Callbacks come in the order of their records, when it is known that the
+ * record is on the disk, or that it is not and never will be. While that is not known (the disk
+ * does not answer, its worker died in between, a sync failed) nothing is told and everything is
+ * tried again: open the file anew and look, by sequence number, whether the batch landed; or write
+ * a new file from what the owner knows. A caller that cannot wait has its own deadline and
+ * journal_forget().
  */
-#include "core/buf.h"
-#include "core/err.h"
+#include "core/journal_disk.h"
+#include "core/journal_format.h"
 #include "core/loop.h"
 #include "core/worker.h"
 
-enum { JOURNAL_KEY_MAX = 255, JOURNAL_BODY_MAX = 256 << 10 };
-enum journal_kind {
-	JOURNAL_PUT = 1,    /* key -> body */
-	JOURNAL_DEL = 2,    /* key is gone */
-	JOURNAL_META = 3,   /* the file's own facts: boot id, writer */
-	JOURNAL_COMMIT = 4, /* end of batch; body = u32 number of records */
-};
-
-/* ---- format ---- */
-void journal_put_record(struct buf *b, uint64_t seq, enum journal_kind kind, struct sv key,
-			struct sv body);
-void journal_put_commit(struct buf *b, uint64_t seq, uint32_t records);
-
-struct journal_scan_events {
-	void (*on_put)(void *arg, struct sv key, struct sv body);
-	void (*on_del)(void *arg, struct sv key);
-	void (*on_corrupt)(void *arg, struct sv key); /* key empty when even that is lost */
-	void (*on_meta)(void *arg, struct sv key, struct sv body);
-	void *arg;
-};
-struct journal_scan_result {
-	uint64_t seq;	      /* last committed */
-	size_t good;	      /* bytes up to the last commit; what follows is torn */
-	size_t live, records; /* keys alive, records read */
-	uint32_t corrupt;     /* records that failed their CRC */
-};
-/* 0 or -EBADMSG: not a journal, or of a newer major format. Never fails on torn or corrupt records.
- */
-int journal_scan(struct sv file, const struct journal_scan_events *ev,
-		 struct journal_scan_result *out, struct err *e) NODISCARD;
-
-/* ---- file: methods of the disk worker ---- */
-enum journal_method { JOURNAL_M_OPEN = 1, JOURNAL_M_APPEND, JOURNAL_M_COMPACT, JOURNAL_M_RESERVE };
-struct journal_disk; /* the worker's context */
-struct journal_disk *journal_disk_new(void);
-void journal_disk_free(struct journal_disk **d);
-extern const struct worker_method journal_disk_methods[];
-extern const size_t journal_disk_methods_n;
-
-/* ---- writer ---- */
 struct journal;
 struct journal_conf {
 	const char *path;    /* ledger file; its folder exists */
 	const char *boot_id; /* of this boot */
-	struct worker *disk; /* not owned */
-	/* Asked when the file is due for compaction: put every live record with journal_put_live().
+	struct worker *disk; /* not owned; serves this journal and no other */
+	/*
+	 * Asked when a new file must be written from memory, because the old one is not to be
+	 * trusted: put every record that should be there with journal_put_live(), within the call.
+	 * Records that are still under way follow by themselves. (Compaction of a good file is the
+	 * worker's and asks nobody.)
 	 */
 	void (*on_compact)(void *arg, struct journal *j);
-	/* The disk fails or works again (e == NULL); status and events show it. */
+	/* The disk fails or works again (e == NULL); status and events show it. May be NULL. */
 	void (*on_disk)(void *arg, const struct err *e);
 	void *arg;
 };
 struct journal_stats {
-	uint64_t batches, records, bytes, syncs_us, compactions, failures;
+	uint64_t batches, records, bytes; /* on disk */
+	uint64_t syncs_us;		  /* writing and syncing them took, in sum */
+	uint64_t compactions, failures;
+	uint64_t size, live_bytes; /* of the file now */
+	uint32_t live;		   /* keys */
 };
-typedef void (*journal_fn)(void *arg,
-			   int status); /* 0: on disk; negative: is not, nothing applied */
+/*
+ * 0: on disk. Negative: is not, nothing applied: -ENOSPC (delete something, try again), -E2BIG
+ * (above JOURNAL_BODY_MAX), -ENOBUFS (JOURNAL_QUEUE_MAX bytes wait for the disk already), -ENODEV
+ * (opening failed). Never called from within the call that made the record.
+ */
+typedef void (*journal_fn)(void *arg, int status);
 
-/* Replays, then opens for writing through the worker. ready(status) comes on the loop. */
+enum {
+	JOURNAL_QUEUE_MAX = 32 << 20, /* 30 000 records of 1 kB behind a disk that hangs */
+	JOURNAL_BATCH_MAX = 4 << 20, /* what is written at once, so that each has its answer soon */
+	JOURNAL_COMPACT_MIN = 64 << 10, /* a smaller file is never compacted, */
+	JOURNAL_COMPACT_FACTOR = 4,	/* a bigger one when this times what is alive */
+	JOURNAL_DEADLINE_MS = 30000,	/* of one append or sync: slow disks under load */
+	JOURNAL_OPEN_MS = 30000,	/* in which a predecessor's worker must let go */
+};
+
+/*
+ * Replays: reads the file here and calls the functions of `ev` before it returns, so the file
+ * should be warm or the program just starting. Then opens for writing through the worker, which
+ * cuts off what is torn; ready(0) comes on the loop, or ready(negative): not opened, nothing else
+ * will come; free it and begin anew (-ESTALE: someone wrote between the replay and the opening).
+ * Negative: -EBADMSG, not a journal; or the file could not be read. The texts of *conf are copied.
+ */
 int journal_open(struct loop *l, const struct journal_conf *conf,
 		 const struct journal_scan_events *ev,
 		 void (*ready)(void *arg, int status, const struct journal_scan_result *r),
 		 void *ready_arg, struct journal **out, struct err *e) NODISCARD;
+/* Why it failed: of the last failure of opening or of the disk. */
+const char *journal_reason(const struct journal *j);
+/* Calls nobody. A batch that was on its way may land or not; the worker lets go of the file. */
 void journal_free(struct journal **j);
 /* Adds a record to this turn's batch; fn is called once it is durable (or failed). fn may be NULL.
- */
+ * The key has 1 to JOURNAL_KEY_MAX bytes. */
 void journal_put(struct journal *j, struct sv key, struct sv body, journal_fn fn, void *arg);
 void journal_del(struct journal *j, struct sv key, journal_fn fn, void *arg);
 void journal_put_live(struct journal *j, struct sv key, struct sv body); /* in on_compact only */
-/* Forgets callbacks of an owner that goes away. */
+/* Forgets callbacks of an owner that goes away. Its records are written all the same. */
 void journal_forget(struct journal *j, const void *arg);
 bool journal_idle(const struct journal *j); /* nothing queued or in flight */
 const struct journal_stats *journal_stats(const struct journal *j);
