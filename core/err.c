@@ -37,7 +37,6 @@ static void PRINTF(3, 0) format(struct err *e, const char *tail, const char *fmt
 
 	text[0] = '\0';
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	cut(text, ERR_TEXT_MAX - 1);
 	n = strlen(text);
 	(void)snprintf(text + n, sizeof(text) - n, "%s%s", *tail ? ": " : "", tail);
 	cut(text, ERR_TEXT_MAX - 1);

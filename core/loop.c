@@ -17,7 +17,8 @@
  *
  * Timers are a binary heap by (due, sequence). Its top is armed in one timerfd and re-armed only
  * when another time comes to the top: libevent's own timers round on a clock of 4 ms and would wake
- * an idle process twice. Re-arming also consumes the expiry, so the descriptor is never read.
+ * an idle process twice. The descriptor is never read: an expired time is never the next to wait
+ * for, and arming another (or none) consumes the expiry.
  *
  * A virtual loop has no timerfd. It polls; if nothing happened and no task is posted, the clock
  * jumps to the heap's top.
@@ -53,7 +54,6 @@ struct loop {
 	struct event timer_event;
 	int timer_fd;		 /* -1: virtual */
 	uint64_t timer_armed_ms; /* 0 = never */
-	bool timer_spent;	 /* expired: readable until armed anew */
 
 	uint64_t now_ms, woke_us; /* now_ms stands still while woke_us is set: from wake to end */
 	uint64_t wall_start_ms;	  /* virtual only */
@@ -143,12 +143,9 @@ static struct loop *make(uint64_t seed)
 
 static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
 {
-	struct loop *l = arg;
-
 	(void)fd;
 	(void)what;
-	woke(l);
-	l->timer_spent = true;
+	woke(arg);
 }
 
 struct loop *loop_new(void)
@@ -563,7 +560,7 @@ static void arm(struct loop *l, uint64_t due_ms)
 {
 	struct itimerspec at = { 0 };
 
-	if (due_ms == l->timer_armed_ms && !l->timer_spent)
+	if (due_ms == l->timer_armed_ms)
 		return;
 	/* Past what time_t of the kernel takes is the same as never. */
 	if (due_ms <= INT64_MAX / 1000) {
@@ -572,7 +569,6 @@ static void arm(struct loop *l, uint64_t due_ms)
 	}
 	must(timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) == 0);
 	l->timer_armed_ms = due_ms;
-	l->timer_spent = false;
 }
 
 static void wait_real(struct loop *l, int64_t max_wait_ms)
@@ -583,7 +579,7 @@ static void wait_real(struct loop *l, int64_t max_wait_ms)
 
 	if (max_wait_ms > 0 && (!due || now + (uint64_t)max_wait_ms < due))
 		due = now + (uint64_t)max_wait_ms;
-	if (!poll || l->timer_spent)
+	if (!poll)
 		arm(l, due);
 	must(event_base_loop(l->base, poll ? POLL_ONCE : EVLOOP_ONCE) >= 0);
 	woke(l); /* nothing of ours was called, but perhaps evhttp or evdns: counted from here */

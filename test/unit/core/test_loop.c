@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -358,6 +359,23 @@ static void frees_come_last(void **state)
 	loop_free(&w->loop);
 	assert_string_equal(w->trace, "xx");
 	mem_free(w);
+}
+
+static void loop_does_not_sleep_on_work(void **state)
+{
+	struct world *w = real_world();
+	struct actor a = actor(w, 'x'), t = actor(w, 't'), guard = actor(w, '!');
+
+	(void)state;
+	loop_timer_init(&guard.timer, w->loop, on_actor, &guard);
+	loop_timer_set(&guard.timer, 5000);
+	loop_defer_free(w->loop, &a, on_free);
+	assert_true(loop_turn(w->loop, -1));
+	loop_task_init(&t.task, w->loop, LOOP_FLUSH, on_actor, &t);
+	loop_task_post(&t.task);
+	assert_true(loop_turn(w->loop, -1));
+	assert_string_equal(w->trace, "xt");
+	end_world(w);
 }
 
 /* Descriptors */
@@ -768,6 +786,26 @@ static void signal_may_end_itself(void **state)
 	end_world(w);
 }
 
+/* With no timer left the expired one must not keep the loop turning until the signal comes. */
+static void spent_timer_lets_it_sleep(void **state)
+{
+	struct itimerval soon = { .it_value = { .tv_usec = 50000 } };
+	struct world *w = real_world();
+	struct actor a = actor(w, 'a'), s = actor(w, 's');
+
+	(void)state;
+	loop_on_signal(w->loop, SIGALRM, on_stop, &s);
+	loop_timer_init(&a.timer, w->loop, on_actor, &a);
+	loop_timer_set(&a.timer, 1);
+	assert_true(loop_turn(w->loop, -1));
+	assert_string_equal(w->trace, "a");
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	loop_run(w->loop);
+	assert_string_equal(w->trace, "as");
+	assert_int_equal(loop_stats(w->loop)->turns, 2);
+	end_world(w);
+}
+
 static void owners_may_stop_after_the_loop(void **state)
 {
 	struct world *w = virtual_world();
@@ -831,6 +869,7 @@ int main(void)
 		cmocka_unit_test(stopped_task_does_not_run),
 		cmocka_unit_test(endless_task_does_not_starve),
 		cmocka_unit_test(frees_come_last),
+		cmocka_unit_test(loop_does_not_sleep_on_work),
 		cmocka_unit_test(descriptors_are_watched_as_wanted),
 		cmocka_unit_test(callback_may_end_descriptors),
 		cmocka_unit_test(real_timer_is_punctual_and_wakes_once),
@@ -846,6 +885,7 @@ int main(void)
 		cmocka_unit_test(stop_ends_after_the_turn),
 		cmocka_unit_test(signals_arrive_on_the_loop),
 		cmocka_unit_test(signal_may_end_itself),
+		cmocka_unit_test(spent_timer_lets_it_sleep),
 		cmocka_unit_test(owners_may_stop_after_the_loop),
 		cmocka_unit_test(misuse_aborts),
 	};
