@@ -1,7 +1,8 @@
 #pragma once
 /*
- * Drops what the reactor does not need, once its workers run: every capability, and the way to get
- * one back (no_new_privs). Files and folders that it writes belong to root, which it stays. Workers
- * started later inherit that: the host worker then cannot look into other processes and says so.
+ * The reactor's privileges: it acts with none (no effective capability, no_new_privs). What its
+ * workers need stays permitted, never effective here, since a worker that crashed is started anew
+ * from here and takes from it what its role keeps (tools/worker/privileges.c). Files and folders
+ * that the reactor writes belong to root, which it stays.
  */
 void privileges_drop(void);
