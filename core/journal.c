@@ -288,6 +288,21 @@ static void first_open_failed(struct journal *j, int status, struct sv why)
 	j->ready(j->ready_arg, status, &j->found);
 }
 
+/* The batch in flight is on disk. */
+static void landed(struct journal *j, uint32_t sync_us)
+{
+	if (list_empty(&j->flight))
+		return;
+	list_for_each (n, &j->flight) {
+		j->stats.records++;
+		j->stats.bytes += record_size(list_entry(n, struct record, node));
+	}
+	j->stats.bytes += JOURNAL_COMMIT_SIZE;
+	j->stats.batches++;
+	j->stats.syncs_us += sync_us;
+	finish_all(j, &j->flight, 0);
+}
+
 /* What became of the batch that was on its way? */
 static void judge_flight(struct journal *j, const struct journal_disk_state *st)
 {
@@ -297,7 +312,7 @@ static void judge_flight(struct journal *j, const struct journal_disk_state *st)
 		return;
 	last = list_entry(j->flight.prev, struct record, node);
 	if (st->found >= last->seq)
-		finish_all(j, &j->flight, 0);
+		landed(j, 0);
 	else
 		requeue_flight(j);
 }
@@ -352,17 +367,6 @@ static void start_open(struct journal *j)
 
 /* Batches */
 
-static void count_batch(struct journal *j, const struct journal_disk_state *st)
-{
-	list_for_each (n, &j->flight) {
-		j->stats.records++;
-		j->stats.bytes += record_size(list_entry(n, struct record, node));
-	}
-	j->stats.bytes += JOURNAL_COMMIT_SIZE;
-	j->stats.batches++;
-	j->stats.syncs_us += st->sync_us;
-}
-
 static bool flight_has_put(const struct journal *j)
 {
 	list_for_each (n, &j->flight) {
@@ -406,11 +410,10 @@ static void on_append(void *arg, int status, struct sv answer)
 		return;
 	}
 	j->durable = st.seq;
-	count_batch(j, &st);
 	disk_answers(j);
 	if (!j->full || flight_has_put(j)) /* a DEL may have used the reserve */
 		disk_works(j);
-	finish_all(j, &j->flight, 0);
+	landed(j, st.sync_us);
 	settle(j);
 }
 
@@ -428,19 +431,27 @@ static void put_flight(struct journal *j, struct buf *b)
 		journal_put_commit(b, r->seq, n);
 }
 
-static void start_append(struct journal *j)
+/* Queued records, `max` bytes of them and one more, become part of the batch. Returns its size. */
+static size_t fill_flight(struct journal *j, size_t max)
 {
 	struct record *r;
-	struct buf b;
 	size_t size = 0;
 
-	while ((r = first(&j->queue)) && size < JOURNAL_BATCH_MAX) {
+	while ((r = first(&j->queue)) && size < max) {
 		r->seq = ++j->seq;
 		size += record_size(r);
 		j->queue_bytes -= record_size(r);
 		list_remove(&r->node);
 		list_push(&j->flight, &r->node);
 	}
+	return size;
+}
+
+static void start_append(struct journal *j)
+{
+	struct buf b;
+	size_t size = fill_flight(j, JOURNAL_BATCH_MAX);
+
 	buf_init(&b, size + JOURNAL_COMMIT_SIZE);
 	put_flight(j, &b);
 	j->appended_last = true;
@@ -552,7 +563,7 @@ static void on_rewrite_end(void *arg, int status, struct sv answer)
 	j->untrusted = false;
 	j->seq = j->durable = st.seq;
 	j->stats.compactions++;
-	finish_all(j, &j->flight, 0);
+	landed(j, 0);
 	disk_works(j);
 	settle(j);
 }
@@ -585,6 +596,9 @@ static void take_image(struct journal *j)
 	j->taking_image = true;
 	j->on_compact(j->arg, j);
 	j->taking_image = false;
+	/* What the owner knows may include what is still queued: that goes along, so that nothing
+	 * which is in the image can fail later. */
+	(void)fill_flight(j, SIZE_MAX);
 	journal_put_commit(&j->image, j->durable, j->image_records);
 	put_flight(j, &j->image);
 }
