@@ -16,7 +16,8 @@ enum {
 	LISTENERS_MAX = 8,
 	STREAM_WINDOW = 256 * 1024, /* a message of 4 MiB takes 16 round trips, not 64 */
 	CONN_WINDOW = 1024 * 1024,
-	ACCEPTS_MAX = 16,      /* per turn */
+	ACCEPTS_MAX = 16, /* per turn */
+	WARN_MS = 60000,
 	ACCEPT_PAUSE_MS = 100, /* no descriptors left: look again later instead of spinning */
 };
 
@@ -62,6 +63,7 @@ struct h2_server {
 	struct list conns;
 	size_t conns_n, calls_n;
 	bool draining;
+	uint64_t warned_ms; /* a crowd at the door is one line a minute */
 	void (*idle)(void *arg);
 	void *idle_arg;
 	struct loop_task idle_task;
@@ -368,16 +370,27 @@ static bool peer_allowed(const struct h2_server *s, const struct listener *l, in
 	return sock_peer_uid(fd, &uid) == 0 && (uid == 0 || uid == geteuid());
 }
 
+static void turn_away(struct listener *l, int *fd, const char *why)
+{
+	struct h2_server *s = l->server;
+	uint64_t now = loop_now_ms(s->loop);
+
+	sock_close(fd);
+	if (s->warned_ms && now - s->warned_ms < WARN_MS)
+		return;
+	s->warned_ms = MAX(now, 1u);
+	log_warn("a connection was turned away", LOG_S("why", why), LOG_S("socket", l->sock.path),
+		 LOG_I("connections", s->conns_n));
+}
+
 static void admit(struct listener *l, int fd)
 {
 	struct h2_server *s = l->server;
 
 	if (!peer_allowed(s, l, fd)) {
-		log_warn("a peer that is not root was turned away", LOG_S("socket", l->sock.path));
-		sock_close(&fd);
+		turn_away(l, &fd, "the peer is not root");
 	} else if (s->conns_n >= s->conf.connections_max && !make_room(s)) {
-		log_warn("too many connections, all busy", LOG_I("connections", s->conns_n));
-		sock_close(&fd);
+		turn_away(l, &fd, "too many, all busy");
 	} else {
 		conn_new(s, fd, l->tls);
 	}
