@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "core/sv.h"
 
 #define FOLDER_EVENTS                                                                              \
 	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF |        \
@@ -23,6 +24,7 @@ struct fswatch {
 	struct loop_io io;
 	struct loop_task tell; /* callbacks come from here, so that the owner may free us in one */
 	char *folder;
+	char *only; /* prefix of the entries that matter; NULL = all */
 	fswatch_fn fn;
 	void *arg;
 	char *name; /* the one entry that changed since the last telling */
@@ -106,7 +108,7 @@ static void on_event(struct fswatch *w, const struct inotify_event *ev, bool *mo
 	}
 	if (!w->on_folder)
 		*moved = true;
-	else if (ev->len)
+	else if (ev->len && (!w->only || sv_starts(sv_str(ev->name), sv_str(w->only))))
 		note_name(w, ev->name);
 }
 
@@ -168,6 +170,12 @@ int fswatch_new(struct loop *l, const char *folder, fswatch_fn fn, void *arg, st
 	return 0;
 }
 
+void fswatch_only(struct fswatch *w, const char *prefix)
+{
+	mem_free(w->only);
+	w->only = mem_strdup(prefix);
+}
+
 void fswatch_free(struct fswatch **wp)
 {
 	struct fswatch *w = *wp;
@@ -179,6 +187,7 @@ void fswatch_free(struct fswatch **wp)
 	if (w->fd >= 0)
 		close(w->fd);
 	mem_free(w->name);
+	mem_free(w->only);
 	mem_free(w->folder);
 	mem_free(w);
 	*wp = NULL;

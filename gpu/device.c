@@ -17,18 +17,49 @@ static struct gpu_attribute *device_add(struct gpu_device *d, const char *domain
 	return a;
 }
 
-/* The API server wants UTF-8 and at most GPU_TEXT_MAX bytes; a library's text may be neither. */
+/* Bytes of the well-formed UTF-8 character at `s`, 0 when there is none. */
+static size_t device_character(const char *s)
+{
+	static const struct {
+		unsigned char mask, lead;
+	} rows[] = { { 0x80, 0x00 }, { 0xe0, 0xc0 }, { 0xf0, 0xe0 }, { 0xf8, 0xf0 } };
+	const unsigned char *c = (const unsigned char *)s;
+	size_t n, i;
+
+	for (n = 0; n < ARRAY_LEN(rows) && (c[0] & rows[n].mask) != rows[n].lead; n++)
+		;
+	if (n == ARRAY_LEN(rows) || c[0] == 0xc0 || c[0] == 0xc1 || c[0] > 0xf4)
+		return 0;
+	for (i = 1; i <= n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return n + 1;
+}
+
+/*
+ * The API server wants UTF-8 and at most GPU_TEXT_MAX bytes, or it refuses the slice with all its
+ * devices; a library's text may be neither.
+ */
 static void device_text(char out[GPU_TEXT_MAX + 1], const char *s)
 {
-	size_t n = 0;
+	size_t n = 0, size;
 
-	for (; *s && n < GPU_TEXT_MAX; s++)
-		out[n++] = (unsigned char)*s < 0x20 || *s == 0x7f ? ' ' : *s;
-	if (*s) /* cut: take a half character off */
-		while (n && ((unsigned char)*s & 0xc0) == 0x80) {
-			s--;
-			n--;
-		}
+	while (*s) {
+		size = device_character(s);
+		if (n + (size ? size : 1) > GPU_TEXT_MAX)
+			break;
+		if (size > 1)
+			memcpy(out + n, s, size);
+		else
+			out[n] = size == 0				  ? '?'
+				 : (unsigned char)*s < 0x20 || *s == 0x7f ? ' '
+									  : *s;
+		n += size ? size : 1;
+		s += size ? size : 1;
+	}
 	out[n] = '\0';
 }
 

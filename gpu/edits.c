@@ -130,6 +130,24 @@ int edits_add_gid(struct gpu_edits *e, unsigned gid)
 	return 0;
 }
 
+int edits_add_all(struct gpu_edits *e, const struct gpu_edits *from)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < from->nodes_n && r == 0; i++)
+		r = edits_add_node(e, &from->nodes[i]);
+	for (i = 0; i < from->mounts_n && r == 0; i++)
+		r = edits_add_mount(e, &from->mounts[i]);
+	for (i = 0; i < from->env_n && r == 0; i++)
+		r = edits_add_env(e, from->env[i]);
+	for (i = 0; i < from->hooks_n && r == 0; i++)
+		r = edits_add_hook(e, from->hooks[i].args);
+	for (i = 0; i < from->gids_n && r == 0; i++)
+		r = edits_add_gid(e, from->gids[i]);
+	return r;
+}
+
 static int edits_cmp_path(const char *a, const char *b)
 {
 	size_t deep_a = 0, deep_b = 0;

@@ -44,6 +44,8 @@ int edits_add_gid(struct gpu_edits *e, unsigned gid) NODISCARD;
 /* Nodes and mounts by depth, then path: outer mounts come first, and the order is repeatable. */
 void edits_sort(struct gpu_edits *e);
 uint64_t edits_hash(const struct gpu_edits *e); /* equal content, equal hash, across processes */
+/* Adds all of `from` to `e`. -E2BIG. */
+int edits_add_all(struct gpu_edits *e, const struct gpu_edits *from) NODISCARD;
 /* For messages: edits_put() writes fields of gpu/proto/tlv.h; edits_get() adds to `e`. -EBADMSG. */
 struct buf;
 void edits_put(struct buf *b, const struct gpu_edits *e);

@@ -77,8 +77,6 @@ static void hotplug_on_entry(void *arg, const char *name)
 {
 	struct hotplug_folder *f = arg;
 
-	if (name && !sv_starts(sv_str(name), sv_str(f->what.prefix)))
-		return;
 	log_debug("folder changed", LOG_S("folder", f->what.folder), LOG_S("entry", name));
 	hotplug_event(f->hotplug, f->what.folder, sv_str(name));
 }
@@ -106,6 +104,10 @@ static void hotplug_on_uevent(void *arg, const struct uevent *ev)
 	struct hotplug *h = arg;
 	struct pci_address address;
 
+	if (!ev->devpath.n) { /* the kernel dropped some: any of them may have mattered */
+		hotplug_event(h, "kernel events were lost", SV_NONE);
+		return;
+	}
 	if (pci_parse(ev->pci_slot, &address) < 0)
 		return;
 	if (!h->conf.ours(h->conf.arg, ev->pci_slot) && !hotplug_is_vendor(h, ev->pci_slot))
@@ -195,6 +197,8 @@ static struct hotplug_folder *hotplug_add(struct hotplug *h, const void *owner,
 	if (r < 0)
 		log_warn("folder cannot be watched", LOG_S("folder", what->folder),
 			 LOG_S("error", strerror(-r)));
+	else if (*what->prefix)
+		fswatch_only(f->watch, what->prefix);
 	list_push(&h->folders, &f->node);
 	h->folders_n++;
 	return f;

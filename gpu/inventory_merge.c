@@ -219,6 +219,8 @@ static void inv_draft_known(struct inv_draft *f, size_t index, const char *troub
 			memcpy(f->d.uuid, f->known->d.uuid, sizeof(f->d.uuid));
 		if (f->d.minor < 0)
 			f->d.minor = f->known->d.minor;
+		/* Its nodes still tell who has it open. They were within the limit before. */
+		must(edits_add_all(&f->d.edits, &f->known->d.edits) == 0);
 	}
 	if (!f->facts_n)
 		inv_draft_name(f, index);
@@ -234,12 +236,17 @@ static bool inv_drafted(const struct inv_drafts *drafts, const char *pci)
 	return false;
 }
 
+static bool inv_nameless(const struct scan_gpu *g)
+{
+	return g->state != GPU_QUERY_OK && g->state != GPU_QUERY_SKIP && !*g->pci;
+}
+
 static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts, struct scan_gpu *g,
 			  size_t index)
 {
 	struct inv_draft *f;
 
-	if (g->state == GPU_QUERY_SKIP || (g->hung && !*g->pci))
+	if (g->state == GPU_QUERY_SKIP || inv_nameless(g))
 		return; /* the latter: see inv_draft_seen() */
 	if (*g->pci && inv_drafted(drafts, g->pci)) {
 		log_error("two GPUs with one address, the second is left out", LOG_S("pci", g->pci),
@@ -247,8 +254,6 @@ static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts, struc
 		return;
 	}
 	f = inv_draft(v, drafts, g->pci, g->uuid, g->minor);
-	if (!*g->pci)
-		inv_draft_name(f, index);
 	f->known = inv_find(v->inv, &f->d);
 	if (g->hung && g->strikes < INV_STRIKES_MAX && f->known && f->known->d.present) {
 		f->keep = true;
@@ -274,23 +279,23 @@ static bool inv_skipped(const struct scan_result *r, const char *pci)
 	return false;
 }
 
-/* The next GPU from *at that hung before it told its address. */
+/* The next GPU from *at that failed before it told its address. */
 static const struct scan_gpu *inv_next_nameless(const struct scan_result *r, size_t *at)
 {
 	for (; *at < r->gpus_n; (*at)++)
-		if (r->gpus[*at].hung && !*r->gpus[*at].pci)
+		if (inv_nameless(&r->gpus[*at]))
 			return &r->gpus[(*at)++];
 	return NULL;
 }
 
 /*
  * GPUs that the kernel's driver has and the library left out: said, rather than left to guess.
- * Those that hung before they told their address are among them.
+ * Those that failed before they told their address are among them.
  */
 static void inv_draft_seen(struct inv_vendor *v, struct inv_drafts *drafts,
 			   const struct scan_result *r)
 {
-	const struct scan_gpu *hung;
+	const struct scan_gpu *nameless;
 	struct inv_draft *f;
 	size_t i, at = 0;
 
@@ -299,19 +304,20 @@ static void inv_draft_seen(struct inv_vendor *v, struct inv_drafts *drafts,
 
 		if (inv_drafted(drafts, seen->pci) || inv_skipped(r, seen->pci))
 			continue;
-		hung = inv_next_nameless(r, &at);
+		nameless = inv_next_nameless(r, &at);
 		f = inv_draft(v, drafts, seen->pci, seen->uuid, seen->minor);
 		f->known = inv_find(v->inv, &f->d);
 		inv_draft_known(f, i,
-				hung ? hung->text
-				     : "the kernel's driver has it and the driver's library does "
-				       "not list it: lost, or being reset");
+				nameless
+				    ? nameless->text
+				    : "the kernel's driver has it and the driver's library does "
+				      "not list it: lost, or being reset");
 	}
-	while ((hung = inv_next_nameless(r, &at))) {
+	while ((nameless = inv_next_nameless(r, &at))) {
 		f = inv_draft(v, drafts, "", "", -1);
 		inv_draft_name(f, at - 1);
 		f->known = inv_find(v->inv, &f->d);
-		inv_draft_known(f, at - 1, hung->text);
+		inv_draft_known(f, at - 1, nameless->text);
 	}
 }
 

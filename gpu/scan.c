@@ -199,19 +199,18 @@ static void scan_finish(struct scan *s, enum scan_outcome outcome, bool session)
 	s->conf.on_done(s->conf.arg);
 }
 
-static void scan_unreachable(struct scan *s, const char *what, uint32_t deadline_ms)
+static void scan_unreachable(struct scan *s)
 {
 	struct scan_result *r = &s->result;
 
 	if (s->status == -ETIMEDOUT)
-		snprintf(
-		    r->reason, sizeof(r->reason),
-		    "the driver's library did not answer %s within %u s, its process was ended",
-		    what, deadline_ms / 1000);
-	else if (s->status == 0 || s->status == -EBADMSG)
-		snprintf(r->reason, sizeof(r->reason), "damaged answer of the worker to %s", what);
+		snprintf(r->reason, sizeof(r->reason),
+			 "the driver's library did not open within %.1f s, its process was ended",
+			 s->conf.open_ms / 1000.0);
+	else if (s->status == 0)
+		snprintf(r->reason, sizeof(r->reason), "the worker's answer is damaged");
 	else
-		snprintf(r->reason, sizeof(r->reason), "the worker failed to %s: %s%s%s", what,
+		snprintf(r->reason, sizeof(r->reason), "the worker cannot open the driver: %s%s%s",
 			 strerror(-s->status), buf_len(&s->answer) ? ": " : "",
 			 buf_cstr(&s->answer));
 	scan_finish(s, SCAN_UNREACHABLE, false);
@@ -264,7 +263,7 @@ static void scan_opened(struct scan *s)
 	scan_open_free(s);
 	if (s->status < 0 || gpu_msg_get_open(buf_sv(&s->answer), open) < 0) {
 		mem_free(open);
-		scan_unreachable(s, "open the driver", s->conf.open_ms);
+		scan_unreachable(s);
 		return;
 	}
 	r->open = open;
@@ -311,8 +310,8 @@ static void scan_strike(struct scan *s)
 	g->state = GPU_QUERY_TROUBLE;
 	if (s->status == -ETIMEDOUT)
 		snprintf(g->text, sizeof(g->text),
-			 "the driver's library did not answer for it within %u s",
-			 s->conf.query_ms / 1000);
+			 "the driver's library did not answer for it within %.1f s",
+			 s->conf.query_ms / 1000.0);
 	else
 		snprintf(g->text, sizeof(g->text),
 			 "the driver's library crashed or answered garbage when asked for it");

@@ -187,7 +187,7 @@ static int host_find_holders(void *ctx, struct sv body, uint32_t deadline_ms, st
 	if (r < 0)
 		buf_printf(out, "cannot look at the processes in %s: %s", s->role->roots->proc,
 			   strerror(-r));
-	holders->complete = r == 0 && !s->blind && host_sees_all(s);
+	holders->complete = r == 0 && s->devices_n && !s->blind && host_sees_all(s);
 	if (r >= 0)
 		host_put_holders(out, holders);
 	mem_free(holders);

@@ -8,6 +8,9 @@
 /* NVML_SUCCESS, the call's code, or FUNCTION_NOT_FOUND for a symbol that this library lacks. */
 #define NVML_TRY(lib, fn, ...) ((lib)->fn ? (lib)->fn(__VA_ARGS__) : NVML_ERROR_FUNCTION_NOT_FOUND)
 
+#define UUID_CHARACTERS "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+enum { MINOR_MAX = (1 << 20) - 1 }; /* Linux has no more */
+
 /* These are adapters of DGX stations for a monitor, never compute devices. */
 static const char *const displays[] = { "DGX Display", "NVIDIA DGX Display" };
 
@@ -38,6 +41,11 @@ int nvml_query_system(const struct nvlib *lib, struct nvidia_system *s, struct e
 	if (rc != NVML_SUCCESS)
 		return err_set(e, -EIO, "NVML does not tell the driver's version: %s",
 			       nvlib_text(lib, rc));
+	s->driver_version[sizeof(s->driver_version) - 1] = '\0';
+	if (strspn(s->driver_version, "0123456789.") != strlen(s->driver_version) ||
+	    !*s->driver_version) /* names of files are made of it */
+		return err_set(e, -EIO, "NVML tells an unreadable driver version \"%s\"",
+			       s->driver_version);
 	if (NVML_TRY(lib, nvmlSystemGetCudaDriverVersion_v2, &cuda) == NVML_SUCCESS ||
 	    NVML_TRY(lib, nvmlSystemGetCudaDriverVersion, &cuda) == NVML_SUCCESS)
 		s->cuda_version = cuda > 0 ? (uint32_t)cuda : 0;
@@ -104,8 +112,18 @@ static bool query_identity(const struct nvlib *lib, nvmlDevice_t device, struct 
 	if (query_failed(lib, lib->nvmlDeviceGetUUID(device, g->uuid, sizeof(g->uuid)), "UUID", m))
 		return false;
 	g->uuid[sizeof(g->uuid) - 1] = '\0';
+	if (!*g->uuid || g->uuid[strspn(g->uuid, UUID_CHARACTERS)]) {
+		m->state = GPU_QUERY_TROUBLE;
+		snprintf(m->text, sizeof(m->text), "unreadable UUID \"%s\"", g->uuid);
+		return false;
+	}
 	sv_copy(m->uuid, sizeof(m->uuid), sv_str(g->uuid));
 	rc = lib->nvmlDeviceGetMinorNumber(device, &minor);
+	if (rc == NVML_SUCCESS && minor > MINOR_MAX) {
+		m->state = GPU_QUERY_TROUBLE;
+		snprintf(m->text, sizeof(m->text), "impossible minor number %u", minor);
+		return false;
+	}
 	if (rc == NVML_SUCCESS)
 		m->minor = g->minor = minor;
 	else if (rc != NVML_ERROR_NOT_SUPPORTED && rc != NVML_ERROR_FUNCTION_NOT_FOUND)

@@ -22,6 +22,12 @@ static void test_text(void **state)
 		{ "", "" },
 		{ "plain", "plain" },
 		{ "tab\there\x7f", "tab here " },
+		{ "\xff\xfe", "??" },
+		{ "caf\xc3", "caf?" },
+		{ "\xc0\xaf\xe0\x80\xaf", "?????" }, /* longer forms than needed */
+		{ "\xed\xa0\x80", "???" },	     /* half a surrogate pair */
+		{ "\xf4\x90\x80\x80x", "????x" },    /* beyond Unicode */
+		{ "\xe2\x82\xac \xf0\x9f\x8e\xae", "\xe2\x82\xac \xf0\x9f\x8e\xae" },
 		/* 64 bytes stay, the 65th goes; */
 		{ "0123456789012345678901234567890123456789012345678901234567890123x",
 		  "0123456789012345678901234567890123456789012345678901234567890123" },

@@ -65,6 +65,9 @@ static void test_message(void **state)
 	assert_int_equal(b.nodes[1].gid, 44);
 	assert_string_equal(b.hooks[0].args[2], "/usr/lib");
 	assert_null(b.hooks[0].args[3]);
+	edits_done(&b);
+	assert_int_equal(edits_add_all(&b, &a), 0);
+	assert_true(edits_hash(&a) == edits_hash(&b));
 	edits_done(&a);
 	edits_done(&b);
 	buf_done(&bytes);

@@ -167,6 +167,9 @@ static void test_completeness(void **state)
 	assert_int_equal(h->list[0].pid, 42);
 	assert_string_equal(h->list[0].name, "python3");
 	mem_free(h);
+	h = ask(proc, NULL, 0, 0); /* nothing asked, nothing proven */
+	assert_false(h->complete);
+	mem_free(h);
 	write_file(proc, "2/comm", "bash\n"); /* a container that is the node: 1 is not in ours */
 	h = ask(proc, &device, 1, 0);
 	assert_true(h->complete);
