@@ -306,6 +306,7 @@ static int run(struct node *n)
 	struct err e = { 0 };
 	int r;
 
+	signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
 	n->loop = loop_new();
 	loop_timer_init(&n->drain_limit, n->loop, on_drain_limit, n);
 	r = start(n, &e);
