@@ -10,6 +10,7 @@ enum {
 	READ_SIZE = 16 * 1024,	   /* on the stack; a TLS record's size */
 	LAST_READS_MAX = 64,	   /* after a failed write: what a socket buffer may hold */
 	READS_MAX = 8,		   /* per turn, so that one busy peer does not starve the others */
+	OUT_KEEP = 8 * 1024,	   /* memory that an idle stream may keep */
 	OUT_MAX = 4 * 1024 * 1024, /* a cap that pulling keeps us far below; beyond = our bug */
 };
 
@@ -76,12 +77,12 @@ static void want(struct stream *s)
 	loop_io_want(&s->io, w);
 }
 
-/* Bytes that the peer does not take are watched, but not while nothing waits. */
+/* Output that the peer does not take is watched, but not while nothing waits. */
 static void watch_stall(struct stream *s, bool progress)
 {
-	if (s->half_closed)
+	if (s->half_closed || s->state == STREAM_OVER)
 		return;
-	if (!buf_len(&s->out))
+	if (!buf_len(&s->out) && !s->more)
 		loop_timer_stop(&s->timer);
 	else if (progress || !loop_timer_armed(&s->timer))
 		loop_timer_set(&s->timer, STREAM_STALL_MS);
@@ -157,8 +158,10 @@ static void write_once(struct stream *s)
 {
 	ptrdiff_t n;
 
-	if (!buf_len(&s->out))
+	if (!buf_len(&s->out)) {
+		watch_stall(s, false);
 		return;
+	}
 	must(!s->out.full);
 	n = sock_write(s->fd, buf_sv(&s->out));
 	if (n < 0 && n != -EAGAIN) {
@@ -167,7 +170,7 @@ static void write_once(struct stream *s)
 	}
 	if (n > 0)
 		buf_take(&s->out, (size_t)n);
-	if (!buf_len(&s->out))
+	if (!buf_len(&s->out) && s->out.size > OUT_KEEP)
 		buf_trim(&s->out);
 	watch_stall(s, n > 0);
 }
@@ -231,6 +234,7 @@ static int deliver_tls(struct stream *s, struct sv cipher)
 		n = tls_session_read(s->tls, plain, sizeof(plain), &s->out, &e);
 		if (s->state == STREAM_SHAKING && tls_session_ready(s->tls)) {
 			s->state = STREAM_UP;
+			stream_kick(s); /* earlier kicks could not be served */
 			s->events->on_up(s->arg);
 		}
 		if (s->state == STREAM_OVER)
