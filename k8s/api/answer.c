@@ -104,13 +104,21 @@ uint32_t answer_retry_after_ms(struct sv header, const struct json *status)
 	return told > 0 ? (uint32_t)MIN(told, RETRY_AFTER_MAX_MS / 1000) * 1000 : 0;
 }
 
-/* Control bytes would break the one line; what is cut ends in "...". */
+/* Control bytes would break the one line. */
+static char printable(char c)
+{
+	if ((unsigned char)c < ' ' || c == 0x7f)
+		return ' ';
+	return c;
+}
+
+/* What is cut ends in "...". */
 static void put_line(struct sv s, size_t max, char *out)
 {
 	size_t n = MIN(s.n, max);
 
 	for (size_t i = 0; i < n; i++)
-		out[i] = (unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f ? ' ' : s.p[i];
+		out[i] = printable(s.p[i]);
 	(void)snprintf(out + n, 4, "%s", s.n > max ? "..." : "");
 }
 
@@ -143,7 +151,7 @@ bool answer_warning(struct sv header, char *out, size_t size)
 		if (header.p[i] == '\\' && i + 1 < header.n)
 			i++;
 		if (n + 1 < size)
-			out[n++] = (unsigned char)header.p[i] < ' ' ? ' ' : header.p[i];
+			out[n++] = printable(header.p[i]);
 	}
 	out[n] = '\0';
 	return n > 0;

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+enum { PAD = 64 };
 
+/* The value of a character, PAD for the padding, -1 for what does not belong here. */
 static int sextet(char c)
 {
 	const char *at = c ? strchr(alphabet, c) : NULL;
@@ -20,11 +22,11 @@ int base64_decode(struct sv text, struct buf *out)
 	for (size_t i = 0; i < text.n; i++) {
 		if (text.p[i] == '\n' || text.p[i] == '\r')
 			continue;
-		v = text.p[i] == '=' ? 0 : sextet(text.p[i]);
-		if (v < 0 || (pad && text.p[i] != '='))
+		v = sextet(text.p[i]);
+		if (v < 0 || (pad && v != PAD))
 			return -EINVAL;
-		pad += text.p[i] == '=';
-		group = group << 6 | (uint32_t)v;
+		pad += v == PAD;
+		group = group << 6 | (v & 63);
 		if (++n < 4)
 			continue;
 		if (pad > 2)
@@ -32,8 +34,6 @@ int base64_decode(struct sv text, struct buf *out)
 		for (unsigned k = 0; k < 3 - pad; k++)
 			if (!buf_putc(out, (char)(unsigned char)(group >> (16 - 8 * k))))
 				return -E2BIG;
-		/* After padding nothing but line breaks may follow: n stays 4 and the next fails.
-		 */
 		n = 0;
 		group = 0;
 	}
@@ -54,7 +54,7 @@ void base64_encode(struct sv bytes, struct buf *out)
 			group |= (unsigned char)bytes.p[i + 2];
 		buf_putc(out, alphabet[group >> 18]);
 		buf_putc(out, alphabet[group >> 12 & 63]);
-		buf_putc(out, left > 1 ? alphabet[group >> 6 & 63] : '=');
-		buf_putc(out, left > 2 ? alphabet[group & 63] : '=');
+		buf_putc(out, alphabet[left > 1 ? group >> 6 & 63 : PAD]);
+		buf_putc(out, alphabet[left > 2 ? group & 63 : PAD]);
 	}
 }

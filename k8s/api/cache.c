@@ -100,10 +100,7 @@ static struct entry *entry_new(struct cache *c, const struct json *object)
 	char *at = n->text;
 
 	n->key = sv_make(at, ns_n + 1 + name_n);
-	memcpy(at, ns, ns_n);
-	at[ns_n] = '/';
-	memcpy(at + ns_n + 1, name, name_n + 1);
-	at += ns_n + 1 + name_n + 1;
+	at += snprintf(at, n->key.n + 1, "%s/%s", ns, name) + 1;
 	at = put_text(at, uid, &n->uid);
 	at = put_text(at, ns, &n->ns);
 	(void)put_text(at, name, &n->name);

@@ -10,7 +10,7 @@
 #include "k8s/api/yaml.h"
 
 /* A kubeconfig within API_CONFIG_MAX, as JSON: its values are strings, few per byte. */
-static const struct json_limits kubeconfig_limits = { 4u * API_CONFIG_MAX, YAML_EVENTS_MAX,
+static const struct json_limits kubeconfig_limits = { (size_t)4 * API_CONFIG_MAX, YAML_EVENTS_MAX,
 						      YAML_DEPTH_MAX + 2 };
 enum { PEM_MAX = 1 << 20 }; /* bytes: decoded data never exceeds the file it was in */
 

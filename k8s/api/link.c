@@ -69,7 +69,8 @@ bool link_refused(struct link *k, uint64_t token, uint64_t certificate)
 static void link_on_state(void *arg, enum h2_client_state s)
 {
 	struct link *k = arg;
-	const char *why = h2_client_stats(k->h2)->last_error;
+	const char *told = h2_client_stats(k->h2)->last_error;
+	const char *why = *told ? told : "the server ends new connections at once";
 	unsigned held;
 
 	/* Before the next handshake; what failed may have failed because of it. */

@@ -337,7 +337,7 @@ static void watch_open(void *arg)
 	struct api_target to = w->conf.what;
 	struct buf query;
 
-	buf_init(&query, 4 * RV_MAX);
+	buf_init(&query, (size_t)4 * RV_MAX);
 	buf_puts(&query, "watch=1&allowWatchBookmarks=true&resourceVersion=");
 	api_put_escaped(&query, w->rv);
 	buf_printf(&query, "&timeoutSeconds=%" PRIu64, seconds);
