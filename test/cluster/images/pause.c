@@ -1,5 +1,6 @@
-// The first process of a pod: keeps the pod's namespaces, does nothing. As process 1 of a PID namespace it is sent no signal it has no
-// handler for, and nobody else reaps orphans when the pod shares its PID namespace.
+// The first process of a pod: keeps the pod's namespaces, does nothing. As process 1 of a PID
+// namespace it is sent no signal it has no handler for, and nobody else reaps orphans when the pod
+// shares its PID namespace.
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>

@@ -6,10 +6,15 @@ pod a claim=c '.spec.restartPolicy = "Always"'
 running a
 id=$(container_id a)
 minor=$(nodes_inside a)
+slice_uids() { kc get resourceslices -o jsonpath='{.items[*].metadata.uid}'; }
+before=$(slice_uids)
 kubelet_stop
 kubelet_start
-back() { [ "$(slice_devices)" = "$GPU_COUNT" ]; }
-eventually 30 "the slices are back" back
+# It deletes the slices a moment after its start: others must be there, not the same still.
+back() { [ "$(slice_devices)" = "$GPU_COUNT" ] && [ "$(slice_uids)" != "$before" ]; }
+eventually 60 "the slices are back" back
+# And takes a moment until it knows its pods again.
+eventually 60 "the kubelet serves exec again" inside a main true
 same "container after the restart" "$id" "$(container_id a)"
 sees_its_gpus a main c
 
