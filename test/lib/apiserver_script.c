@@ -24,6 +24,8 @@ struct exchange {
 struct script {
 	struct loop *loop;
 	char *path;
+	struct tls_server *tls; /* not owned */
+	uint16_t port;
 	struct h2_server *server;
 	struct h2_server *old[STEPS_MAX]; /* drained; freed at the end */
 	size_t old_n;
@@ -227,7 +229,8 @@ static void script_listen(struct script *s)
 	struct err e = { "" };
 
 	s->server = h2_server_new(s->loop, &conf);
-	if (h2_server_listen_unix(s->server, s->path, 0600, &e) < 0) {
+	if (h2_server_listen_unix(s->server, s->path, 0600, &e) < 0 ||
+	    (s->tls && h2_server_listen_tcp(s->server, "127.0.0.1", &s->port, s->tls, &e) < 0)) {
 		(void)fprintf(stderr, "script cannot listen: %s\n", e.text);
 		must(false);
 	}
@@ -269,6 +272,16 @@ void script_free(struct script **s)
 	mem_free(x->last_body);
 	/* Its exchanges are freed after it; they do not look at it any more. */
 	loop_defer_free(x->loop, x, mem_free);
+}
+
+void script_use_tls(struct script *s, struct tls_server *tls)
+{
+	s->tls = tls;
+}
+
+uint16_t script_port(const struct script *s)
+{
+	return s->port;
 }
 
 void script_expect(struct script *s, const struct script_step *step)

@@ -35,7 +35,12 @@ struct script_step {
 };
 #define SCRIPT_ALWAYS UINT32_MAX
 
+struct tls_server;
+
 struct script *script_new(struct loop *l, const char *socket_path);
+/* Also on 127.0.0.1 with TLS, from the next script_up() or script_cut() on; NULL ends that. */
+void script_use_tls(struct script *s, struct tls_server *tls);
+uint16_t script_port(const struct script *s); /* the same for the life of the script */
 void script_free(struct script **s);
 /* The first step that matches and is not used up answers a request. None: 418 and counted. */
 void script_expect(struct script *s, const struct script_step *step);
