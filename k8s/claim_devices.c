@@ -26,7 +26,7 @@ struct ledger_claim *claim_record(struct claim *c)
 	rec->uid = mem_strdup(c->uid);
 	rec->namespace = mem_strdup(c->ns);
 	rec->name = mem_strdup(c->name);
-	rec->boot_id = mem_strdup(c->owner->conf.ledger->boot_id);
+	rec->boot_id = mem_strdup(c->owner->boot_id);
 	rec->allocation = a->digest;
 	rec->since_wall_ms = loop_wall_ms(c->owner->loop);
 	rec->devices_n = a->results_n;

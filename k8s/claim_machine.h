@@ -55,7 +55,7 @@ struct claim {
 struct claims {
 	struct loop *loop;
 	struct claims_conf conf;
-	char *driver, *pool;
+	char *driver, *pool, *boot_id;
 	struct ledger *ledger;
 	struct hold hold;
 	struct map by_uid; /* -> struct claim */

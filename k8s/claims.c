@@ -235,6 +235,8 @@ int claims_new(struct loop *l, const struct claims_conf *conf, struct claims **o
 	o->conf = *conf;
 	o->driver = mem_strdup(conf->driver);
 	o->pool = mem_strdup(conf->pool);
+	o->boot_id = mem_strdup(ledger.boot_id);
+	o->conf.ledger = NULL; /* the caller's, gone when we return */
 	hold_init(&o->hold);
 	map_init(&o->by_uid);
 	list_init(&o->all);
@@ -283,6 +285,7 @@ void claims_free(struct claims **op)
 	map_done(&o->by_uid);
 	mem_free(o->driver);
 	mem_free(o->pool);
+	mem_free(o->boot_id);
 	mem_free(o);
 	*op = NULL;
 }
