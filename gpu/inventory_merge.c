@@ -4,10 +4,25 @@
  * with what is known: the same content is no news, other content replaces it under the same handle,
  * and what nobody described is absent.
  */
+#include "core/buf.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "gpu/inventory_private.h"
 #include "gpu/pci.h"
+
+/* A description under construction, one per GPU that was asked or seen. */
+struct inv_draft {
+	struct gpu_device d;
+	struct inv_device *known;
+	char *facts; /* its own */
+	size_t facts_n;
+	char trouble[sizeof(((struct gpu_device *)0)->trouble)];
+	bool keep; /* it hung for the first time: what is known stays as it is */
+};
+struct inv_drafts {
+	struct inv_draft list[2 * GPU_MSG_GPUS_MAX];
+	size_t n;
+};
 
 /* ---- devices ---- */
 
@@ -65,13 +80,14 @@ static struct inv_device *inv_find(struct inventory *inv, const struct gpu_devic
 	return best;
 }
 
-static void inv_set_facts(struct inv_device *x, const char *facts, size_t n)
+static void inv_set_facts(struct inv_device *x, struct inv_draft *f)
 {
-	if (!n)
+	if (!f->facts_n)
 		return;
 	mem_free(x->facts);
-	x->facts = mem_dup(facts, n);
-	x->facts_n = n;
+	x->facts = f->facts;
+	x->facts_n = f->facts_n;
+	f->facts = NULL;
 }
 
 /* Takes a description over: content is replaced, identity and addresses stay. True = news. */
@@ -164,20 +180,6 @@ static void inv_forget_longest_gone(struct inventory *inv)
 
 /* ---- a round's result ---- */
 
-/* A description under construction, one per GPU that was asked or seen. */
-struct inv_draft {
-	struct gpu_device d;
-	struct inv_device *known;
-	const char *facts; /* borrowed from the scan or from `known` */
-	size_t facts_n;
-	char trouble[sizeof(((struct gpu_device *)0)->trouble)];
-	bool keep; /* it hung for the first time: what is known stays as it is */
-};
-struct inv_drafts {
-	struct inv_draft list[2 * GPU_MSG_GPUS_MAX];
-	size_t n;
-};
-
 static struct inv_draft *inv_draft(struct inv_vendor *v, struct inv_drafts *drafts, const char *pci,
 				   const char *uuid, int64_t minor)
 {
@@ -208,13 +210,32 @@ static void inv_draft_name(struct inv_draft *f, size_t index)
 			*c = '-';
 }
 
+static void inv_draft_facts(struct inv_draft *f, struct sv facts)
+{
+	f->facts = facts.n ? mem_dup(facts.p, facts.n) : NULL;
+	f->facts_n = facts.n;
+}
+
+static void inv_draft_answer(struct inv_vendor *v, struct inv_draft *f, struct sv facts)
+{
+	struct buf merged;
+
+	if (!f->known || !f->known->facts_n) {
+		inv_draft_facts(f, facts);
+		return;
+	}
+	buf_init(&merged, WORKER_FRAME_MAX);
+	v->vendor->remember(sv_make(f->known->facts, f->known->facts_n), facts, &merged);
+	inv_draft_facts(f, buf_sv(&merged));
+	buf_done(&merged);
+}
+
 /* Gives a GPU that tells nothing the looks it is known by. */
 static void inv_draft_known(struct inv_draft *f, size_t index, const char *trouble)
 {
 	sv_copy(f->trouble, sizeof(f->trouble), sv_str(trouble));
 	if (f->known) {
-		f->facts = f->known->facts;
-		f->facts_n = f->known->facts_n;
+		inv_draft_facts(f, sv_make(f->known->facts, f->known->facts_n));
 		if (!*f->d.uuid)
 			memcpy(f->d.uuid, f->known->d.uuid, sizeof(f->d.uuid));
 		if (f->d.minor < 0)
@@ -241,9 +262,27 @@ static bool inv_nameless(const struct scan_gpu *g)
 	return g->state != GPU_QUERY_OK && g->state != GPU_QUERY_SKIP && !*g->pci;
 }
 
-static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts, struct scan_gpu *g,
-			  size_t index)
+/* What the library does not tell of a GPU in trouble, the kernel's driver may. */
+static void inv_draft_from_kernel(struct inv_draft *f, const struct scan_result *r)
 {
+	size_t i;
+
+	for (i = 0; i < r->open->seen_n; i++) {
+		const struct gpu_seen *seen = &r->open->seen[i];
+
+		if (strcmp(seen->pci, f->d.pci) != 0)
+			continue;
+		if (f->d.minor < 0)
+			f->d.minor = (int)seen->minor;
+		if (!*f->d.uuid)
+			memcpy(f->d.uuid, seen->uuid, sizeof(f->d.uuid));
+	}
+}
+
+static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts,
+			  const struct scan_result *r, size_t index)
+{
+	struct scan_gpu *g = &r->gpus[index];
 	struct inv_draft *f;
 
 	if (g->state == GPU_QUERY_SKIP || inv_nameless(g))
@@ -254,6 +293,8 @@ static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts, struc
 		return;
 	}
 	f = inv_draft(v, drafts, g->pci, g->uuid, g->minor);
+	if (g->state != GPU_QUERY_OK)
+		inv_draft_from_kernel(f, r);
 	f->known = inv_find(v->inv, &f->d);
 	if (g->hung && g->strikes < INV_STRIKES_MAX && f->known && f->known->d.present) {
 		f->keep = true;
@@ -262,8 +303,7 @@ static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts, struc
 	if (g->state == GPU_QUERY_OK && g->facts_n) {
 		f->d.edits = g->edits;
 		edits_init(&g->edits);
-		f->facts = g->facts;
-		f->facts_n = g->facts_n;
+		inv_draft_answer(v, f, sv_make(g->facts, g->facts_n));
 	} else {
 		inv_draft_known(f, index, *g->text ? g->text : "the worker told nothing about it");
 	}
@@ -390,8 +430,7 @@ static bool inv_take_draft(struct inv_vendor *v, struct inv_draft *f)
 		return false;
 	}
 	x->met = true;
-	inv_set_facts(x, f->facts == x->facts ? NULL : f->facts,
-		      f->facts == x->facts ? 0 : f->facts_n);
+	inv_set_facts(x, f);
 	return inv_update(v->inv, x, &f->d) || news;
 }
 
@@ -418,12 +457,14 @@ bool inventory_merge(struct inv_vendor *v, struct scan_result *r)
 	list_for_each (n, &v->inv->devices)
 		inv_of(list_entry(n, struct gpu_device, node))->met = false;
 	for (i = 0; i < r->gpus_n; i++)
-		inv_draft_gpu(v, drafts, &r->gpus[i], i);
+		inv_draft_gpu(v, drafts, r, i);
 	inv_draft_seen(v, drafts, r);
 	inv_draft_model(v, drafts, r->facts);
 	news = inv_take_edits(v, &r->open->edits);
 	for (i = 0; i < drafts->n; i++)
 		news |= inv_take_draft(v, &drafts->list[i]);
+	for (i = 0; i < drafts->n; i++)
+		mem_free(drafts->list[i].facts);
 	news |= inv_sweep(v->inv, v->vendor);
 	inv_forget_longest_gone(v->inv);
 	return news;

@@ -4,6 +4,7 @@
  * a folder gpu/<vendor>/ with model/ (in tundra) and worker/ (in tundra-worker), and its row in the
  * table of vendor.c.
  */
+#include "core/buf.h"
 #include "core/err.h"
 #include "gpu/device.h"
 
@@ -28,6 +29,11 @@ struct gpu_vendor {
 	 * the whole). `system` is the driver's part. What a GPU lacks becomes its trouble.
 	 */
 	void (*model)(struct sv system, struct gpu_found *found, size_t n, bool extras);
+	/*
+	 * Facts to keep of a GPU that answered `now` and `before` that: attributes must not follow
+	 * what comes and goes while a claim is prepared, such as the state of a link.
+	 */
+	void (*remember)(struct sv before, struct sv now, struct buf *out);
 	/* See plan_config_fits(). `json` is not empty. */
 	int (*config_fits)(const struct gpu_device *d, struct sv json, struct err *e);
 	/* Adds the steps that make `d` usable with this configuration ("" = default). */

@@ -104,6 +104,13 @@ void gpu_msg_put_open(struct buf *b, const struct gpu_msg_open *m)
 	gpu_msg_put_tail(b, &m->edits, m->facts);
 }
 
+static int gpu_msg_get_seen(struct sv v, struct gpu_seen *seen)
+{
+	int r = gpu_msg_get_fields(v, seen_fields, ARRAY_LEN(seen_fields), seen);
+
+	return r == 0 && (seen->minor < -1 || seen->minor > INT32_MAX) ? -EBADMSG : r;
+}
+
 static int gpu_msg_get_open_field(struct gpu_msg_open *m, uint16_t tag, struct sv v)
 {
 	switch (tag) {
@@ -115,8 +122,7 @@ static int gpu_msg_get_open_field(struct gpu_msg_open *m, uint16_t tag, struct s
 	case T_SEEN:
 		if (m->seen_n == GPU_MSG_GPUS_MAX)
 			return -EBADMSG;
-		return gpu_msg_get_fields(v, seen_fields, ARRAY_LEN(seen_fields),
-					  &m->seen[m->seen_n++]);
+		return gpu_msg_get_seen(v, &m->seen[m->seen_n++]);
 	case T_EDITS:
 		return edits_get(v, &m->edits);
 	case T_FACTS:

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "core/buf.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "gpu/nvidia/facts.h"
@@ -190,6 +191,34 @@ void nvidia_model(struct sv system, struct gpu_found *found, size_t n, bool extr
 	}
 }
 
+static bool model_has_peer(const struct nvidia_gpu *g, const char *peer)
+{
+	size_t i;
+
+	for (i = 0; i < g->peers_n; i++)
+		if (strcmp(g->peers[i], peer) == 0)
+			return true;
+	return false;
+}
+
+/* A link that is down (a neighbour is reset, a fabric manager restarts) is still a link. */
+static void nvidia_remember(struct sv before, struct sv now, struct buf *out)
+{
+	struct nvidia_gpu old, g;
+	size_t i;
+
+	if (nvidia_gpu_get(now, &g) < 0 || nvidia_gpu_get(before, &old) < 0 ||
+	    strcmp(g.uuid, old.uuid) != 0 || strcmp(g.pci, old.pci) != 0) {
+		buf_put_sv(out, now);
+		return;
+	}
+	g.switched |= old.switched;
+	for (i = 0; i < old.peers_n && g.peers_n < TOPOLOGY_PEERS_MAX; i++)
+		if (!model_has_peer(&g, old.peers[i]))
+			memcpy(g.peers[g.peers_n++], old.peers[i], sizeof(g.peers[0]));
+	nvidia_gpu_put(out, &g);
+}
+
 /* A full GPU is granted as it is: whether it is still there is all that can go wrong. */
 static int assign_run(struct plan_step *step, struct err *e)
 {
@@ -216,6 +245,7 @@ const struct gpu_vendor nvidia_vendor = {
 	.role = "nvml",
 	.pci_vendor = 0x10de,
 	.model = nvidia_model,
+	.remember = nvidia_remember,
 	.config_fits = nvidia_config_fits,
 	.plan = nvidia_plan,
 	.ops = ops,

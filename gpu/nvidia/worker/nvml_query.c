@@ -44,8 +44,7 @@ int nvml_query_system(const struct nvlib *lib, struct nvidia_system *s, struct e
 	s->driver_version[sizeof(s->driver_version) - 1] = '\0';
 	if (strspn(s->driver_version, "0123456789.") != strlen(s->driver_version) ||
 	    !*s->driver_version) /* names of files are made of it */
-		return err_set(e, -EIO, "NVML tells an unreadable driver version \"%s\"",
-			       s->driver_version);
+		return err_set(e, -EIO, "NVML tells an unreadable driver version");
 	if (NVML_TRY(lib, nvmlSystemGetCudaDriverVersion_v2, &cuda) == NVML_SUCCESS ||
 	    NVML_TRY(lib, nvmlSystemGetCudaDriverVersion, &cuda) == NVML_SUCCESS)
 		s->cuda_version = cuda > 0 ? (uint32_t)cuda : 0;
@@ -105,7 +104,7 @@ static bool query_identity(const struct nvlib *lib, nvmlDevice_t device, struct 
 	pci.busId[sizeof(pci.busId) - 1] = pci.busIdLegacy[sizeof(pci.busIdLegacy) - 1] = '\0';
 	if (pci_normalise(sv_str(*pci.busId ? pci.busId : pci.busIdLegacy), g->pci) < 0) {
 		m->state = GPU_QUERY_TROUBLE;
-		snprintf(m->text, sizeof(m->text), "unreadable PCI address \"%s\"", pci.busId);
+		snprintf(m->text, sizeof(m->text), "NVML tells an unreadable PCI address");
 		return false;
 	}
 	memcpy(m->pci, g->pci, sizeof(m->pci));
@@ -114,7 +113,7 @@ static bool query_identity(const struct nvlib *lib, nvmlDevice_t device, struct 
 	g->uuid[sizeof(g->uuid) - 1] = '\0';
 	if (!*g->uuid || g->uuid[strspn(g->uuid, UUID_CHARACTERS)]) {
 		m->state = GPU_QUERY_TROUBLE;
-		snprintf(m->text, sizeof(m->text), "unreadable UUID \"%s\"", g->uuid);
+		snprintf(m->text, sizeof(m->text), "NVML tells an unreadable UUID");
 		return false;
 	}
 	sv_copy(m->uuid, sizeof(m->uuid), sv_str(g->uuid));
@@ -219,31 +218,32 @@ static void query_add_peer(struct nvidia_gpu *g, nvmlPciInfo_t *pci)
 		memcpy(g->peers[g->peers_n++], peer, sizeof(peer));
 }
 
-/*
- * Who is at the other end of each link. A link's state is not asked: it is down while a fabric
- * manager has not started or a neighbour is reset, and an attribute must not follow that.
- */
+static void query_link(const struct nvlib *lib, nvmlDevice_t device, unsigned link,
+		       struct nvidia_gpu *g)
+{
+	nvmlIntNvLinkDeviceType_t type = NVML_NVLINK_DEVICE_TYPE_GPU;
+	nvmlPciInfo_t pci = { .domain = 0 };
+
+	if (NVML_TRY(lib, nvmlDeviceGetNvLinkRemotePciInfo_v2, device, link, &pci) != NVML_SUCCESS)
+		return;
+	(void)NVML_TRY(lib, nvmlDeviceGetNvLinkRemoteDeviceType, device, link, &type);
+	if (type == NVML_NVLINK_DEVICE_TYPE_SWITCH)
+		g->switched = true;
+	else if (type == NVML_NVLINK_DEVICE_TYPE_GPU)
+		query_add_peer(g, &pci);
+}
+
+/* Who is at the other end of each link. Whether it is up does not matter: see nvidia_remember(). */
 static void query_links(const struct nvlib *lib, nvmlDevice_t device, struct nvidia_gpu *g)
 {
-	nvmlIntNvLinkDeviceType_t type;
-	nvmlPciInfo_t pci;
-	nvmlReturn_t rc;
+	nvmlEnableState_t up;
 	unsigned link;
 
+	/* The state's error tells links that are down from links that there are not. */
 	for (link = 0; link < NVML_NVLINK_MAX_LINKS; link++) {
-		memset(&pci, 0, sizeof(pci));
-		rc = NVML_TRY(lib, nvmlDeviceGetNvLinkRemotePciInfo_v2, device, link, &pci);
-		if (rc == NVML_ERROR_INVALID_ARGUMENT || rc == NVML_ERROR_FUNCTION_NOT_FOUND ||
-		    (rc == NVML_ERROR_NOT_SUPPORTED && link == 0))
+		if (NVML_TRY(lib, nvmlDeviceGetNvLinkState, device, link, &up) != NVML_SUCCESS)
 			return;
-		if (rc != NVML_SUCCESS)
-			continue;
-		type = NVML_NVLINK_DEVICE_TYPE_GPU;
-		(void)NVML_TRY(lib, nvmlDeviceGetNvLinkRemoteDeviceType, device, link, &type);
-		if (type == NVML_NVLINK_DEVICE_TYPE_SWITCH)
-			g->switched = true;
-		else if (type == NVML_NVLINK_DEVICE_TYPE_GPU)
-			query_add_peer(g, &pci);
+		query_link(lib, device, link, g);
 	}
 }
 

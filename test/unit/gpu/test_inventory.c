@@ -254,7 +254,7 @@ static void test_trouble_from_the_start(void **state)
 	(void)state;
 	w->script.seen = 3;
 	w->script.gpus[0].state = GPU_QUERY_TROUBLE;
-	w->script.gpus[0].minor = -1;
+	w->script.gpus[0].minor = -1; /* neither the library nor the kernel knows */
 	w->script.gpus[1].state = GPU_QUERY_TROUBLE;
 	w->script.gpus[1].shy = true;
 	world_start(w);

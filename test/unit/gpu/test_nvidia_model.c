@@ -275,6 +275,44 @@ static void test_island_of_the_absent(void **state)
 	done(&w);
 }
 
+/* Links that are down now were links before; another GPU in the slot has its own. */
+static void test_links_are_remembered(void **state)
+{
+	struct nvidia_gpu before = h200("0000:65:00.0", 0), now = before, got;
+	struct buf old, new, out;
+
+	(void)state;
+	before.switched = true;
+	before.peers_n = 2;
+	snprintf(before.peers[0], sizeof(before.peers[0]), "0000:66:00.0");
+	snprintf(before.peers[1], sizeof(before.peers[1]), "0000:67:00.0");
+	now.peers_n = 1;
+	snprintf(now.peers[0], sizeof(now.peers[0]), "0000:67:00.0");
+	now.memory_total = 7;
+	buf_init(&old, 1 << 16);
+	buf_init(&new, 1 << 16);
+	buf_init(&out, 1 << 16);
+	nvidia_gpu_put(&old, &before);
+	nvidia_gpu_put(&new, &now);
+	nvidia_vendor.remember(buf_sv(&old), buf_sv(&new), &out);
+	assert_int_equal(nvidia_gpu_get(buf_sv(&out), &got), 0);
+	assert_true(got.switched);
+	assert_int_equal(got.peers_n, 2);
+	assert_int_equal(got.memory_total, 7);
+	buf_clear(&new);
+	buf_clear(&out);
+	snprintf(now.uuid, sizeof(now.uuid), "GPU-other");
+	nvidia_gpu_put(&new, &now);
+	nvidia_vendor.remember(buf_sv(&old), buf_sv(&new), &out);
+	assert_true(sv_eq(buf_sv(&out), buf_sv(&new)));
+	buf_clear(&out);
+	nvidia_vendor.remember(SV("garbage"), buf_sv(&new), &out);
+	assert_true(sv_eq(buf_sv(&out), buf_sv(&new)));
+	buf_done(&old);
+	buf_done(&new);
+	buf_done(&out);
+}
+
 static void test_trouble(void **state)
 {
 	struct world w = plain();
@@ -323,10 +361,15 @@ static void test_damaged_gpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),	     cmocka_unit_test(test_all_of_it),
-		cmocka_unit_test(test_little_known), cmocka_unit_test(test_words),
-		cmocka_unit_test(test_cc_modes),     cmocka_unit_test(test_island_of_the_absent),
-		cmocka_unit_test(test_trouble),	     cmocka_unit_test(test_damaged_gpu),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_all_of_it),
+		cmocka_unit_test(test_little_known),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_cc_modes),
+		cmocka_unit_test(test_island_of_the_absent),
+		cmocka_unit_test(test_links_are_remembered),
+		cmocka_unit_test(test_trouble),
+		cmocka_unit_test(test_damaged_gpu),
 	};
 
 	return RUN(tests);
