@@ -69,7 +69,8 @@ struct api {
 	uint64_t last_id;
 
 	enum api_version version; /* served, NONE = not known (any more) */
-	enum api_version guess;	  /* the next one to try when discovery is closed to us */
+	enum api_version logged;
+	enum api_version guess; /* the next one to try when discovery is closed to us */
 	bool guessed;
 	uint64_t discovery; /* id of the call that asks, 0 = none */
 	/* Result of a discovery that failed; calls in DISCOVERY take it as theirs. */
@@ -262,9 +263,11 @@ static void discovery_done(void *arg, const struct api_result *r)
 
 	a->discovery = 0;
 	discovery_result(a, r);
-	if (a->version != API_VERSION_NONE)
+	if (a->version != API_VERSION_NONE && a->version != a->logged) {
+		a->logged = a->version;
 		log_info("api version chosen",
 			 LOG_S("version", api_version_group_name(a->version)));
+	}
 	/* Each looks at the outcome in its own tick, so the map does not change under us. */
 	map_for_each (e, &a->calls) {
 		c = e->value;

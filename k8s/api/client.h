@@ -30,7 +30,7 @@ enum api_verb {
 	API_LIST,
 	API_CREATE, /* POST */
 	API_UPDATE, /* PUT */
-	API_PATCH,  /* application/merge-patch+json unless content_type says otherwise */
+	API_PATCH,  /* merge patch unless content_type says otherwise; must be idempotent */
 	API_APPLY,  /* server-side apply; needs field_manager */
 	API_DELETE,
 	API_DELETE_ALL, /* collection, by selectors */

@@ -22,6 +22,7 @@ enum {
 	BACKOFF_FIRST_MS = 800,
 	BACKOFF_CAP_MS = 30000,
 	HEALTHY_MS = 120000, /* this long without an error resets the backoff */
+	PATIENCE_MS = 10000, /* opening takes longer: the owner should know why */
 	SPREAD_MS = 100,
 	SHORT_MS = 1000, /* shorter and silent: a proxy or server that cannot watch */
 	RV_MAX = 1024,	 /* bytes; real ones have up to 20 */
@@ -256,6 +257,7 @@ static void watch_on_open(void *arg, enum api_version v)
 {
 	struct watch *w = arg;
 
+	loop_timer_stop(&w->timer);
 	w->version = v;
 	w->opened_ms = loop_now_ms(w->loop);
 	sm_move(&w->sm, WATCH_OPEN);
@@ -330,9 +332,8 @@ static void watch_on_result(void *arg, const struct api_result *r)
 	watch_failed(w, &e, r->retry_after_ms);
 }
 
-static void watch_open(void *arg)
+static void watch_open(struct watch *w)
 {
-	struct watch *w = arg;
 	uint64_t seconds = TIMEOUT_MIN_S + loop_random(w->loop) % (TIMEOUT_MAX_S - TIMEOUT_MIN_S);
 	struct api_target to = w->conf.what;
 	struct buf query;
@@ -347,6 +348,7 @@ static void watch_open(void *arg)
 	w->opened_ms = loop_now_ms(w->loop); /* again when it is really open */
 	w->stats.starts++;
 	sm_move(&w->sm, WATCH_OPENING);
+	loop_timer_set(&w->timer, PATIENCE_MS);
 	w->stream = api_stream(w->api, &(struct api_stream_request){
 					   .to = to,
 					   .timeout_ms = (seconds + TIMEOUT_GRACE_S) * 1000,
@@ -356,6 +358,21 @@ static void watch_open(void *arg)
 					   .arg = w,
 				       });
 	buf_done(&query);
+}
+
+/* WAITING is over, or OPENING takes long: no connection, no version, 401 ... */
+static void watch_on_timer(void *arg)
+{
+	struct watch *w = arg;
+	const char *why = api_trouble(w->api, w->stream);
+	struct err e = { "" };
+
+	if (sm_state(&w->sm) == WATCH_WAITING) {
+		watch_open(w);
+		return;
+	}
+	err_set(&e, -ETIMEDOUT, "API server: %s", *why ? why : "no answer yet");
+	watch_trouble(w, &e);
 }
 
 struct watch *watch_new(struct api *a, const struct watch_conf *conf)
@@ -370,7 +387,7 @@ struct watch *watch_new(struct api *a, const struct watch_conf *conf)
 	w->rv = mem_strdup(conf->rv ? conf->rv : "");
 	watch_framer_init(&w->framer);
 	backoff_init(&w->backoff, BACKOFF_FIRST_MS, BACKOFF_CAP_MS);
-	loop_timer_init(&w->timer, w->loop, watch_open, w);
+	loop_timer_init(&w->timer, w->loop, watch_on_timer, w);
 	sm_init(&w->sm, watch_moves, NULL, WATCH_WAITING);
 	watch_open(w);
 	return w;

@@ -285,6 +285,31 @@ static void test_cut_resumes(void **state)
 	end(&s);
 }
 
+/* It ended well, and then nobody is there: no error comes, but the owner is told. */
+static void test_nobody_to_open_it(void **state)
+{
+	struct world *w = *state;
+	struct seen s;
+
+	script_expect(w->server, &(struct script_step){ .end = SCRIPT_HOLD });
+	begin(w, &s, "1");
+	world_pass(w, 60000);
+	script_release(w->server);
+	world_pass(w, 5);
+	script_down(w->server);
+	world_pass(w, 5000);
+	assert_int_equal(s.troubles, 0);
+	world_pass(w, 10000);
+	assert_int_equal(s.troubles, 1);
+	assert_string_not_equal(s.error, "API server: no answer yet");
+	script_expect(w->server, &(struct script_step){ .end = SCRIPT_HOLD });
+	script_up(w->server);
+	world_pass(w, 15000);
+	assert_int_equal(s.recoveries, 1);
+	assert_int_equal(s.troubles, 1);
+	end(&s);
+}
+
 static void expect_gone(struct world *w, const struct script_step *step)
 {
 	struct seen s;
@@ -470,6 +495,7 @@ int main(void)
 		WORLD_TEST(test_timeout_is_spread),
 		WORLD_TEST(test_server_does_not_end_it),
 		WORLD_TEST(test_cut_resumes),
+		WORLD_TEST(test_nobody_to_open_it),
 		WORLD_TEST(test_gone),
 		WORLD_TEST(test_errors_back_off),
 		WORLD_TEST(test_short_watches),
