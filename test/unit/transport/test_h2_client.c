@@ -1,0 +1,830 @@
+#include "transport/h2_client.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "certs.h"
+#include "lab.h"
+#include "transport/h2_server.h"
+#include "transport/sock.h"
+#include "transport/tls.h"
+
+enum { MANY = 3000, BIG = 8 << 20 };
+
+/* What became of one request. */
+struct req {
+	struct h2_request *r;
+	struct fixture *f;
+	int http;
+	size_t body, datas;
+	char tail[64], text[256];
+	bool ended, sent, free_client, cancel_self, chain;
+	int status;
+};
+
+struct fixture {
+	struct loop *loop;
+	struct h2_server *server;
+	struct h2_client *client;
+	struct h2_call *kept[MANY]; /* by /hang and /big */
+	size_t kept_n, heads, now, most;
+	unsigned streams_max;
+	struct buf states; /* one letter per change */
+	struct req reqs[MANY];
+	size_t n;
+	char dir[64], sock[96];
+};
+
+/* The server: /echo, /hang, /big (kept and fed by the test), /refuse. */
+static void on_head(void *arg, struct h2_call *c, const struct h2_head *head)
+{
+	struct fixture *f = arg;
+
+	f->heads++;
+	f->now++;
+	f->most = MAX(f->most, f->now);
+	if (sv_eqs(head->path, "/refuse")) {
+		h2_call_reset(c, H2_REFUSED_STREAM);
+	} else if (sv_eqs(head->path, "/calm")) {
+		h2_call_reset(c, H2_ENHANCE_YOUR_CALM);
+	} else if (sv_eqs(head->path, "/early")) {
+		f->kept[f->kept_n++] = c; /* its body is not echoed */
+		h2_call_respond(c, 413, NULL, 0, true);
+	} else if (!sv_eqs(head->path, "/echo")) {
+		assert_true(f->kept_n < MANY);
+		f->kept[f->kept_n++] = c;
+	} else {
+		h2_call_respond(c, 200, NULL, 0, false);
+	}
+}
+
+static bool is_kept(const struct fixture *f, const struct h2_call *c)
+{
+	size_t i;
+
+	for (i = 0; i < f->kept_n; i++)
+		if (f->kept[i] == c)
+			return true;
+	return false;
+}
+
+static void on_body(void *arg, struct h2_call *c, struct sv data)
+{
+	if (!is_kept(arg, c))
+		h2_call_write(c, data);
+}
+
+static void on_body_end(void *arg, struct h2_call *c)
+{
+	static const struct h2_header tail[] = { { SV("tail"), SV("yes") } };
+
+	if (!is_kept(arg, c))
+		h2_call_end(c, tail, 1);
+}
+
+static void on_gone(void *arg, struct h2_call *c)
+{
+	struct fixture *f = arg;
+	size_t i;
+
+	f->now--;
+	for (i = 0; i < f->kept_n; i++)
+		if (f->kept[i] == c)
+			f->kept[i] = NULL;
+}
+
+static const struct h2_server_events events = { on_head, on_body, on_body_end, on_gone };
+
+static void server_start(struct fixture *f)
+{
+	struct h2_server_conf conf = {
+		.events = &events, .arg = f, .streams_max = f->streams_max, .queued_max = 64 << 20
+	};
+	struct err e;
+
+	f->server = h2_server_new(f->loop, &conf);
+	if (h2_server_listen_unix(f->server, f->sock, 0600, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void on_state(void *arg, enum h2_client_state s)
+{
+	buf_putc(&((struct fixture *)arg)->states, "icuw"[s]);
+}
+
+static struct fixture *fixture_new(void)
+{
+	struct fixture *f = MEM_NEW(struct fixture);
+	struct h2_client_conf conf = { .unix_path = f->sock };
+
+	f->loop = loop_new_virtual(0, 11);
+	buf_init(&f->states, 65536);
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/test_h2c.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	(void)snprintf(f->sock, sizeof(f->sock), "%s/s.sock", f->dir);
+	f->client = h2_client_new(f->loop, &conf);
+	h2_client_on_state(f->client, on_state, f);
+	return f;
+}
+
+static void fixture_done(struct fixture *f)
+{
+	h2_client_free(&f->client);
+	h2_client_free(&f->client);
+	h2_server_free(&f->server);
+	lab_settle(f->loop);
+	loop_free(&f->loop);
+	buf_done(&f->states);
+	assert_int_equal(rmdir(f->dir), 0);
+	mem_free(f);
+}
+
+static struct req *send_to(struct fixture *f, const char *path, struct sv body, uint64_t timeout);
+
+static void on_resp(void *arg, int status, const struct h2_header *h, size_t n)
+{
+	struct req *q = arg;
+
+	(void)h;
+	assert_true(n >= 1);
+	assert_int_equal(q->http, 0);
+	q->http = status;
+}
+
+static void on_data(void *arg, struct sv data)
+{
+	struct req *q = arg;
+
+	q->body += data.n;
+	q->datas++;
+	if (q->cancel_self) {
+		h2_request_cancel(q->r);
+		q->ended = true;
+	}
+	if (q->free_client)
+		h2_client_free(&q->f->client);
+}
+
+static void on_trailers(void *arg, const struct h2_header *h, size_t n)
+{
+	struct req *q = arg;
+
+	assert_int_equal(n, 1);
+	(void)snprintf(q->tail, sizeof(q->tail), SV_FMT "=" SV_FMT, SV_ARG(h->name),
+		       SV_ARG(h->value));
+}
+
+static void on_end(void *arg, int status, bool sent, const struct err *e)
+{
+	struct req *q = arg;
+
+	assert_false(q->ended);
+	q->ended = true;
+	q->status = status;
+	q->sent = sent;
+	(void)snprintf(q->text, sizeof(q->text), "%s", err_text(e));
+	if (q->chain)
+		(void)send_to(q->f, "/echo", SV("next"), 0);
+	if (q->free_client)
+		h2_client_free(&q->f->client);
+}
+
+static struct req *send_to(struct fixture *f, const char *path, struct sv body, uint64_t timeout)
+{
+	struct h2_header h[] = { { SV("accept"), SV("application/json") },
+				 { SV("authorization"), SV("Bearer abc") } };
+	struct req *q = &f->reqs[f->n++];
+	struct h2_request_conf conf = { .method = body.n ? "POST" : "GET",
+					.path = sv_str(path),
+					.headers = h,
+					.headers_n = 2,
+					.body = body,
+					.timeout_ms = timeout,
+					.on_head = on_resp,
+					.on_data = on_data,
+					.on_trailers = on_trailers,
+					.on_end = on_end,
+					.arg = q };
+
+	q->f = f;
+	q->r = h2_client_send(f->client, &conf);
+	return q;
+}
+
+static void expect_states(struct fixture *f, const char *want)
+{
+	lab_settle(f->loop);
+	assert_string_equal(buf_cstr(&f->states), want);
+}
+
+static void test_exchange(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *a, *b;
+
+	(void)state;
+	server_start(f);
+	/* Nothing is done before the first request. */
+	assert_false(loop_turn(f->loop, -1));
+	a = send_to(f, "/echo", SV("hello"), 5000);
+	b = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, a->ended && b->ended);
+	assert_int_equal(a->status, 0);
+	assert_true(a->sent);
+	assert_int_equal(a->http, 200);
+	assert_int_equal(a->body, 5);
+	assert_string_equal(a->tail, "tail=yes");
+	assert_int_equal(b->body, 0);
+	assert_int_equal(h2_client_stats(f->client)->connects, 1);
+	assert_int_equal(h2_client_stats(f->client)->requests, 2);
+	expect_states(f, "cu");
+	/* Idle: not one timer, on either side. */
+	assert_false(loop_turn(f->loop, -1));
+	assert_int_equal(loop_now_ms(f->loop), 0);
+	fixture_done(f);
+}
+
+/* More than the server allows at once wait for their turn; none is lost. */
+static void test_streams_max(void **state)
+{
+	struct fixture *f = fixture_new();
+	size_t i;
+
+	(void)state;
+	f->streams_max = 10;
+	server_start(f);
+	for (i = 0; i < 1000; i++)
+		(void)send_to(f, "/echo", SV("x"), 60000);
+	for (i = 0; i < 1000; i++) {
+		lab_until(f->loop, f->reqs[i].ended);
+		assert_int_equal(f->reqs[i].status, 0);
+	}
+	assert_true(f->most <= 10 && f->most > 1);
+	assert_int_equal(h2_client_stats(f->client)->connects, 1);
+	fixture_done(f);
+}
+
+static void test_big_both_ways(void **state)
+{
+	struct fixture *f = fixture_new();
+	char *body = lab_body(BIG);
+	struct req *q;
+
+	(void)state;
+	server_start(f);
+	q = send_to(f, "/echo", sv_make(body, BIG), 0);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, 0);
+	assert_int_equal(q->body, BIG);
+	mem_free(body);
+	fixture_done(f);
+}
+
+/* A big answer that is not read stalls only itself. */
+static void test_pause(void **state)
+{
+	struct fixture *f = fixture_new();
+	char *body = lab_body(BIG);
+	struct req *list, *watch;
+	size_t at;
+
+	(void)state;
+	server_start(f);
+	list = send_to(f, "/big", SV_NONE, 0);
+	h2_request_pause(list->r, true); /* before it has a stream */
+	lab_until(f->loop, f->kept_n == 1);
+	h2_call_respond(f->kept[0], 200, NULL, 0, false);
+	h2_call_write(f->kept[0], sv_make(body, BIG));
+	h2_call_end(f->kept[0], NULL, 0);
+	lab_settle(f->loop);
+	at = list->body;
+	assert_true(at <= H2_CLIENT_WINDOW);
+	watch = send_to(f, "/echo", sv_make(body, BIG), 0);
+	lab_until(f->loop, watch->ended);
+	assert_int_equal(watch->body, BIG);
+	assert_int_equal(list->body, at);
+	h2_request_pause(list->r, false);
+	lab_until(f->loop, list->body > at + (1 << 20));
+	h2_request_pause(list->r, true);
+	lab_settle(f->loop);
+	assert_false(list->ended);
+	h2_request_pause(list->r, false);
+	lab_until(f->loop, list->ended);
+	assert_int_equal(list->body, BIG);
+	mem_free(body);
+	fixture_done(f);
+}
+
+static void test_deadlines(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *a, *b, *c;
+
+	(void)state;
+	server_start(f);
+	f->streams_max = 1;
+	a = send_to(f, "/hang", SV_NONE, 3000);
+	lab_until(f->loop, a->ended);
+	assert_int_equal(a->status, -ETIMEDOUT);
+	assert_true(a->sent);
+	assert_int_equal(loop_now_ms(f->loop), 3000);
+	lab_settle(f->loop);
+	assert_int_equal(f->now, 0); /* the server was told */
+	h2_server_free(&f->server);
+	lab_settle(f->loop);
+	/* Waiting for a connection: the deadline tells why there was none. */
+	b = send_to(f, "/echo", SV_NONE, 3000);
+	c = send_to(f, "/echo", SV_NONE, 9000);
+	lab_until(f->loop, b->ended);
+	assert_int_equal(loop_now_ms(f->loop), 6000);
+	assert_int_equal(b->status, -ENOENT);
+	assert_false(b->sent);
+	assert_non_null(strstr(b->text, f->sock));
+	assert_false(c->ended);
+	server_start(f);
+	lab_until(f->loop, c->ended);
+	assert_int_equal(c->status, 0);
+	fixture_done(f);
+}
+
+/* The wait between two tries doubles to its cap, with jitter, and never spins. */
+static void test_backoff(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *q = send_to(f, "/echo", SV_NONE, 0);
+	uint64_t tries;
+
+	(void)state;
+	while (loop_now_ms(f->loop) < 60000)
+		(void)loop_turn(f->loop, 1000);
+	tries = h2_client_stats(f->client)->failures;
+	assert_true(tries >= 9 && tries <= 16);
+	assert_int_equal(h2_client_stats(f->client)->state, H2_CLIENT_WAITING);
+	assert_non_null(strstr(h2_client_stats(f->client)->last_error, "No such file"));
+	server_start(f);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, 0);
+	assert_true(loop_now_ms(f->loop) < 73000);
+	assert_string_equal(h2_client_stats(f->client)->last_error, "");
+	fixture_done(f);
+}
+
+static void test_lost(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *hang, *next;
+
+	(void)state;
+	server_start(f);
+	hang = send_to(f, "/hang", SV_NONE, 0);
+	lab_until(f->loop, f->kept_n == 1);
+	h2_server_free(&f->server);
+	lab_until(f->loop, hang->ended);
+	assert_int_equal(hang->status, -ECONNRESET);
+	assert_true(hang->sent); /* the server may have acted */
+	expect_states(f, "cuw");
+	server_start(f);
+	next = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, next->ended);
+	assert_int_equal(next->status, 0);
+	assert_int_equal(h2_client_stats(f->client)->connects, 2);
+	fixture_done(f);
+}
+
+/* A server that closes what nobody uses is not dialled again before somebody does. */
+static void test_idle_close(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *q;
+
+	(void)state;
+	server_start(f);
+	q = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, q->ended);
+	h2_server_free(&f->server);
+	lab_settle(f->loop);
+	assert_int_equal(h2_client_stats(f->client)->state, H2_CLIENT_IDLE);
+	assert_int_equal(h2_client_stats(f->client)->failures, 0);
+	assert_false(loop_turn(f->loop, -1));
+	server_start(f);
+	q = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, 0);
+	expect_states(f, "cuicu");
+	fixture_done(f);
+}
+
+static void on_idle(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* GOAWAY: what runs goes on there, what is new gets a fresh connection. */
+static void test_goaway(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct h2_server *old;
+	struct req *watch, *next, *first;
+	bool idle = false;
+
+	(void)state;
+	server_start(f);
+	first = send_to(f, "/echo", SV_NONE, 0);
+	watch = send_to(f, "/hang", SV_NONE, 0);
+	lab_until(f->loop, f->kept_n == 1 && first->ended);
+	old = f->server;
+	h2_server_drain(old, on_idle, &idle);
+	server_start(f);
+	lab_settle(f->loop);
+	next = send_to(f, "/echo", SV("x"), 0);
+	lab_until(f->loop, next->ended);
+	assert_int_equal(next->status, 0);
+	assert_int_equal(h2_client_stats(f->client)->connects, 2);
+	assert_true(h2_client_stats(f->client)->goaways >= 1);
+	assert_false(watch->ended || idle);
+	h2_call_respond(f->kept[0], 200, NULL, 0, false);
+	h2_call_write(f->kept[0], SV("event"));
+	lab_until(f->loop, watch->body == 5);
+	h2_call_end(f->kept[0], NULL, 0);
+	lab_until(f->loop, watch->ended && idle);
+	assert_int_equal(watch->status, 0);
+	assert_int_equal(h2_client_stats(f->client)->failures, 0);
+	h2_server_free(&old);
+	fixture_done(f);
+}
+
+/* Requests that crossed the GOAWAY on their way are sent again, unseen by their owners. */
+static void test_goaway_race(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct h2_server *old;
+	struct req *first;
+	bool idle = false;
+	size_t i;
+
+	(void)state;
+	server_start(f);
+	first = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, first->ended);
+	old = f->server;
+	for (i = 0; i < 200; i++) {
+		(void)send_to(f, "/echo", SV("again"), 60000);
+		if (i == 100) {
+			h2_server_drain(old, on_idle, &idle);
+			server_start(f);
+		}
+		(void)loop_turn(f->loop, 0);
+	}
+	for (i = 1; i < f->n; i++) {
+		lab_until(f->loop, f->reqs[i].ended);
+		assert_int_equal(f->reqs[i].status, 0);
+		assert_int_equal(f->reqs[i].body, 5);
+	}
+	lab_until(f->loop, idle);
+	h2_server_free(&old);
+	fixture_done(f);
+}
+
+/* A server that says GOAWAY to every connection at once is not dialled in a loop. */
+static void test_goaway_useless(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct sock_listener l;
+	unsigned accepts = 0;
+	struct req *q;
+	struct err e;
+	int fd;
+
+	(void)state;
+	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
+	q = send_to(f, "/echo", SV_NONE, 0);
+	while (loop_now_ms(f->loop) < 30000) {
+		if (sock_accept(&l, &fd) == 0) {
+			accepts++;
+			assert_true(sock_write(fd, SV("\0\0\0\4\0\0\0\0\0"
+						      "\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0")) > 0);
+			lab_settle(f->loop);
+			sock_close(&fd);
+		}
+		(void)loop_turn(f->loop, 100);
+	}
+	assert_true(accepts > 3 && accepts < 20);
+	assert_false(q->ended);
+	sock_listener_done(&l);
+	fixture_done(f);
+}
+
+static void test_refused(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *q;
+
+	(void)state;
+	server_start(f);
+	q = send_to(f, "/refuse", SV_NONE, 0);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, -ECONNREFUSED);
+	assert_false(q->sent);
+	assert_int_equal(f->heads, 6); /* five more tries, no more */
+	q = send_to(f, "/calm", SV_NONE, 0);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, -EBUSY);
+	assert_int_equal(f->heads, 7);
+	fixture_done(f);
+}
+
+static void test_early_answer(void **state)
+{
+	struct fixture *f = fixture_new();
+	char *body = lab_body(BIG);
+	struct req *q;
+
+	(void)state;
+	server_start(f);
+	q = send_to(f, "/early", sv_make(body, BIG), 0);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->http, 413);
+	assert_int_equal(q->status, 0);
+	mem_free(body);
+	fixture_done(f);
+}
+
+static void test_cancel(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *queued, *sent, *self, *other;
+
+	(void)state;
+	server_start(f);
+	queued = send_to(f, "/hang", SV_NONE, 1000);
+	h2_request_cancel(queued->r);
+	sent = send_to(f, "/hang", SV_NONE, 1000);
+	lab_until(f->loop, f->kept_n == 1);
+	h2_request_cancel(sent->r);
+	lab_until(f->loop, f->now == 0);
+	self = send_to(f, "/echo", SV("some data"), 0);
+	self->cancel_self = true;
+	other = send_to(f, "/echo", SV("x"), 0);
+	lab_until(f->loop, self->ended && other->ended);
+	lab_settle(f->loop);
+	assert_false(queued->ended || sent->ended);
+	assert_int_equal(self->datas, 1);
+	assert_int_equal(other->status, 0);
+	assert_int_equal(f->heads, 3);
+	assert_false(loop_turn(f->loop, -1)); /* their deadlines are gone */
+	fixture_done(f);
+}
+
+static void test_callbacks_may(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *q;
+
+	(void)state;
+	server_start(f);
+	q = send_to(f, "/echo", SV_NONE, 0);
+	q->chain = true;
+	lab_until(f->loop, f->n == 2 && f->reqs[1].ended);
+	/* Free everything from on_data, with more under way. */
+	q = send_to(f, "/echo", SV("x"), 0);
+	q->free_client = true;
+	(void)send_to(f, "/echo", SV("y"), 0);
+	(void)send_to(f, "/hang", SV_NONE, 5000);
+	lab_until(f->loop, !f->client);
+	lab_settle(f->loop);
+	assert_int_equal(f->now, 0);
+	assert_false(f->reqs[4].ended);
+	fixture_done(f);
+}
+
+static void test_renew(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *watch, *next;
+
+	(void)state;
+	server_start(f);
+	h2_client_renew(f->client); /* nothing to renew */
+	watch = send_to(f, "/hang", SV_NONE, 0);
+	lab_until(f->loop, f->kept_n == 1);
+	h2_client_renew(f->client);
+	next = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, next->ended);
+	assert_int_equal(h2_client_stats(f->client)->connects, 2);
+	assert_int_equal(h2_server_connections(f->server), 2);
+	assert_false(watch->ended);
+	h2_call_respond(f->kept[0], 200, NULL, 0, true);
+	lab_until(f->loop, watch->ended);
+	assert_int_equal(watch->status, 0);
+	lab_until(f->loop, h2_server_connections(f->server) == 1);
+	/* A renewal while it still connects starts over. */
+	h2_server_free(&f->server);
+	lab_settle(f->loop);
+	fixture_done(f);
+}
+
+/* A path that died is found by PING, but only while somebody waits for an answer. */
+static void test_dead_path(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct sock_listener l;
+	struct req *q = NULL;
+	struct err e;
+	char in[4096];
+	size_t pings = 0;
+	int fd;
+
+	(void)state;
+	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
+	q = send_to(f, "/watch", SV_NONE, 0);
+	lab_settle(f->loop);
+	assert_int_equal(sock_accept(&l, &fd), 0);
+	assert_true(sock_write(fd, SV("\0\0\0\4\0\0\0\0\0")) > 0);
+	lab_settle(f->loop);
+	while (!q->ended) {
+		ptrdiff_t n = sock_read(fd, in, sizeof(in)), i;
+
+		for (i = 0; i + 17 <= n; i++)
+			pings += memcmp(in + i, "\0\0\10\6\0\0\0\0\0", 9) == 0;
+		(void)loop_turn(f->loop, 500);
+		assert_true(loop_now_ms(f->loop) < 60000);
+	}
+	assert_int_equal(q->status, -ETIMEDOUT);
+	assert_true(q->sent);
+	assert_true(pings >= 1);
+	assert_true(loop_now_ms(f->loop) >= 45000 && loop_now_ms(f->loop) < 46000);
+	sock_close(&fd);
+	sock_listener_done(&l);
+	fixture_done(f);
+}
+
+/* A live path is asked now and then and never given up; after long idling the next request asks. */
+static void test_live_path(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *watch, *late;
+
+	(void)state;
+	server_start(f);
+	watch = send_to(f, "/hang", SV_NONE, 0);
+	lab_until(f->loop, f->kept_n == 1);
+	while (loop_now_ms(f->loop) < 600000)
+		(void)loop_turn(f->loop, 5000);
+	assert_false(watch->ended);
+	h2_call_respond(f->kept[0], 200, NULL, 0, true);
+	lab_until(f->loop, watch->ended);
+	assert_false(loop_turn(f->loop, -1));
+	late = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, late->ended);
+	lab_settle(f->loop);
+	assert_false(loop_turn(f->loop, -1));
+	assert_int_equal(h2_client_stats(f->client)->connects, 1);
+	fixture_done(f);
+}
+
+static void test_connect_timeout(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct sock_listener l;
+	struct req *q;
+	struct err e;
+
+	(void)state;
+	/* Accepts and never speaks. */
+	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
+	q = send_to(f, "/echo", SV_NONE, 15000);
+	lab_until(f->loop, h2_client_stats(f->client)->failures == 1);
+	assert_int_equal(loop_now_ms(f->loop), 10000);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, -ETIMEDOUT);
+	assert_false(q->sent);
+	assert_non_null(strstr(q->text, "no connection after 10000 ms"));
+	sock_listener_done(&l);
+	fixture_done(f);
+}
+
+static void test_not_http2(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct sock_listener l;
+	struct req *q;
+	struct err e;
+	int fd;
+
+	(void)state;
+	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
+	q = send_to(f, "/echo", SV_NONE, 1000);
+	lab_settle(f->loop);
+	assert_int_equal(sock_accept(&l, &fd), 0);
+	assert_true(sock_write(fd, SV("HTTP/1.1 400 Bad Request\r\n\r\n")) > 0);
+	lab_until(f->loop, q->ended);
+	assert_true(q->status < 0);
+	assert_false(q->sent);
+	sock_close(&fd);
+	sock_listener_done(&l);
+	fixture_done(f);
+}
+
+static void test_bad_path(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct h2_client_conf conf = { .unix_path =
+					   "/x/01234567890123456789012345678901234567890123"
+					   "4567890123456789012345678901234567890123456789"
+					   "01234567890123456789012345678901234567890123" };
+	struct req *q;
+
+	(void)state;
+	h2_client_free(&f->client);
+	f->client = h2_client_new(f->loop, &conf);
+	q = send_to(f, "/echo", SV_NONE, 1000);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, -ENAMETOOLONG);
+	fixture_done(f);
+}
+
+/* Over TCP and TLS: names, addresses, a wrong certificate, a changed CA. */
+static void test_tls(void **state)
+{
+	struct cert ca = cert_make("ca", NULL, NULL, 3600),
+		    other = cert_make("o", NULL, NULL, 3600);
+	struct cert leaf = cert_make("leaf", "IP:127.0.0.1", &ca, 3600);
+	struct tls_material cm = { .ca_pem = sv_str(ca.pem) }, om = { .ca_pem = sv_str(other.pem) };
+	struct tls_material sm = { .cert_pem = sv_str(leaf.pem), .key_pem = sv_str(leaf.key_pem) };
+	struct fixture *f = fixture_new();
+	struct h2_server_conf sc = { .events = &events, .arg = f };
+	struct h2_client_conf conf = { .host = "127.0.0.1" };
+	struct tls_client *good, *bad;
+	struct tls_server *ts;
+	struct err e;
+	struct req *q;
+
+	(void)state;
+	assert_int_equal(tls_client_new(&cm, "127.0.0.1", false, &good, &e), 0);
+	assert_int_equal(tls_client_new(&om, "127.0.0.1", false, &bad, &e), 0);
+	assert_int_equal(tls_server_new(&sm, &ts, &e), 0);
+	h2_client_free(&f->client);
+	loop_free(&f->loop);
+	f->loop = loop_new(); /* TCP takes its time */
+	f->server = h2_server_new(f->loop, &sc);
+	assert_int_equal(h2_server_listen_tcp(f->server, "127.0.0.1", &conf.port, ts, &e), 0);
+	conf.tls = good;
+	f->client = h2_client_new(f->loop, &conf);
+	q = send_to(f, "/echo", SV("secret"), 5000);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, 0);
+	assert_int_equal(q->body, 6);
+	h2_client_free(&f->client);
+	conf.tls = bad;
+	f->client = h2_client_new(f->loop, &conf);
+	q = send_to(f, "/echo", SV("secret"), 300);
+	lab_until(f->loop, q->ended);
+	assert_int_equal(q->status, -EPROTO);
+	assert_false(q->sent);
+	assert_non_null(strstr(q->text, "certificate"));
+	h2_client_free(&f->client);
+	conf.tls = NULL; /* plain bytes to a TLS port */
+	f->client = h2_client_new(f->loop, &conf);
+	q = send_to(f, "/echo", SV("x"), 300);
+	lab_until(f->loop, q->ended);
+	assert_true(q->status < 0);
+	h2_server_free(&f->server);
+	lab_settle(f->loop);
+	fixture_done(f);
+	tls_client_free(&good);
+	tls_client_free(&bad);
+	tls_server_free(&ts);
+	cert_done(&ca);
+	cert_done(&other);
+	cert_done(&leaf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_streams_max),
+		cmocka_unit_test(test_big_both_ways),
+		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_idle_close),
+		cmocka_unit_test(test_goaway),
+		cmocka_unit_test(test_goaway_race),
+		cmocka_unit_test(test_goaway_useless),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_early_answer),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_callbacks_may),
+		cmocka_unit_test(test_renew),
+		cmocka_unit_test(test_dead_path),
+		cmocka_unit_test(test_live_path),
+		cmocka_unit_test(test_connect_timeout),
+		cmocka_unit_test(test_not_http2),
+		cmocka_unit_test(test_bad_path),
+		cmocka_unit_test(test_tls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
