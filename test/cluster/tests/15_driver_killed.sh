@@ -16,7 +16,7 @@ pod p template=one
 has_claim() { kn get resourceclaims -o json | jq -e '[.items[] | select(.status.allocation != null)] | length == 1' >/dev/null; }
 eventually 20 "the claim is allocated" has_claim
 uid=$(kn get resourceclaims -o jsonpath='{.items[0].metadata.uid}')
-on_disk() { on_node grep -rqaF "$uid" "$ledger"*; }
+on_disk() { on_node grep -qaF "$uid" "$ledger"; }
 eventually 15 "the record is on disk" on_disk
 same "phase while the prepare is held" Pending "$(phase p)"
 errors=$(kubelet_errors)

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # A pod that waits for GPUs before the driver is there runs within 10 s of the driver's registration.
+before=$(driver_restarts)
 claim_template one "$(gpu_request 1)"
 kd patch daemonset "$DAEMONSET" --type=merge -p '{"spec":{"template":{"spec":{"nodeSelector":{"tundra.test/away":"true"}}}}}' >&2
 gone() { [ -z "$(kd get pods -l tundra-component=kubelet-plugin -o name)" ]; }
@@ -14,4 +15,7 @@ eventually 60 "the driver has registered and published" registered
 running early 10
 sees_its_gpus early
 no_event early FailedPrepareDynamicResources
+# It is another pod now, which counts from zero.
+same "restarts of the new driver" 0 "$(driver_restarts)"
+expect_restarts $((-before))
 delete_pods early
