@@ -114,10 +114,13 @@ static int open_dns(struct resolve *r, const struct resolve_files *files)
 
 static void ask(struct resolve *r, const char *host)
 {
+	/*
+	 * Both families always, no AI_ADDRCONFIG: libevent remembers for ever which families the
+	 * host had at the first question, and at boot that is none.
+	 */
 	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
 					 .ai_socktype = SOCK_STREAM,
-					 .ai_protocol = IPPROTO_TCP,
-					 .ai_flags = EVUTIL_AI_ADDRCONFIG };
+					 .ai_protocol = IPPROTO_TCP };
 
 	r->request = evdns_getaddrinfo(r->dns, host, NULL, &hints, on_answer, r);
 }
