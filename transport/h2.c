@@ -370,7 +370,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 	if (buf_len(h->fill) >= FILL_MAX)
 		return NGHTTP2_ERR_WOULDBLOCK;
 	must(n <= buf_len(&s->out));
-	must(buf_put(h->fill, framehd, 9) && buf_put(h->fill, s->out.data + s->out.start, n));
+	must(buf_put(h->fill, framehd, 9) && buf_put(h->fill, buf_sv(&s->out).p, n));
 	buf_take(&s->out, n);
 	h->queued -= n;
 	earn(h);
