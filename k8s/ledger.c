@@ -30,6 +30,7 @@ struct ledger {
 	int lock_fd;
 	uint64_t yielded_ms;
 	bool yielding; /* asked to let go, what is in flight ends first */
+	bool asks;     /* for the hand-over, until the lock is ours */
 	bool disk_trouble;
 	struct err reason;
 };
@@ -391,10 +392,22 @@ static void replay_abandon(struct replay *r)
 
 /* ---- states ---- */
 
+static void drop_lock(struct ledger *l)
+{
+	if (l->lock_fd >= 0)
+		close(l->lock_fd);
+	l->lock_fd = -1;
+}
+
 static void tell_state(void *arg)
 {
 	struct ledger *l = arg;
 
+	/* A journal that could not be opened is begun anew, by whoever gets the lock then. */
+	if (l->state == LEDGER_FAILED) {
+		journal_free(&l->journal);
+		drop_lock(l);
+	}
 	l->conf.on_state(l->conf.arg, l->state);
 }
 
@@ -411,13 +424,6 @@ static int take_lock(struct ledger *l, struct err *e)
 	if (r < 0)
 		return err_sys(e, r, "cannot lock %s", l->lock_path);
 	return r;
-}
-
-static void drop_lock(struct ledger *l)
-{
-	if (l->lock_fd >= 0)
-		close(l->lock_fd);
-	l->lock_fd = -1;
 }
 
 static void on_disk(void *arg, const struct err *e)
@@ -448,7 +454,9 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 	struct ledger *l = arg;
 
 	if (status < 0) {
-		err_set(&l->reason, 0, "cannot open the ledger %s: %s", l->path, strerror(-status));
+		err_set(&l->reason, 0, "cannot open the ledger %s: %s", l->path,
+			journal_reason(l->journal));
+		log_error("cannot open the ledger", LOG_S("error", err_text(&l->reason)));
 		set_state(l, LEDGER_FAILED);
 		loop_timer_set(&l->timer, OPEN_RETRY_MS);
 		return;
@@ -457,6 +465,7 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 		 LOG_I("records", r->records), LOG_I("corrupt", r->corrupt));
 	if (fsx_remove(l->handover_path) < 0)
 		log_warn("cannot remove the hand-over file", LOG_S("file", l->handover_path));
+	l->asks = l->disk_trouble = false;
 	set_state(l, LEDGER_OPEN);
 }
 
@@ -504,13 +513,10 @@ static void read_only(struct ledger *l)
 	buf_done(&file);
 }
 
-void ledger_ask_handover(struct ledger *l)
+static void ask(struct ledger *l)
 {
 	struct buf text;
 	int r;
-
-	if (l->state != LEDGER_OPENING || l->lock_fd >= 0)
-		return;
 
 	buf_init(&text, 1024);
 	buf_printf(&text, "%s\n", l->instance);
@@ -519,6 +525,14 @@ void ledger_ask_handover(struct ledger *l)
 		log_error("cannot ask for the hand-over", LOG_S("file", l->handover_path),
 			  LOG_S("error", strerror(-r)));
 	buf_done(&text);
+}
+
+void ledger_ask_handover(struct ledger *l)
+{
+	if (l->state != LEDGER_OPENING || l->lock_fd >= 0)
+		return;
+	l->asks = true;
+	ask(l);
 }
 
 static void acquire(struct ledger *l)
@@ -599,6 +613,10 @@ static void on_timer(void *arg)
 		return;
 	}
 	acquire(l);
+	/* Whoever opened the ledger meanwhile has removed the request, and did not know it. */
+	if (l->state == LEDGER_OPENING && l->lock_fd < 0 && l->asks &&
+	    !fsx_exists(l->handover_path))
+		ask(l);
 }
 
 /* ---- public ---- */
@@ -625,7 +643,7 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 	l->conf = *conf;
 	l->lock_fd = -1;
 	l->boot_id = mem_strdup(conf->boot_id);
-	l->instance = mem_strdup(conf->instance);
+	l->instance = mem_strdup(conf->instance ? conf->instance : "single");
 	split_path(l, conf->path);
 	map_init(&l->known);
 	loop_timer_init(&l->timer, loop, on_timer, l);
@@ -638,6 +656,11 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 		r = fswatch_new(loop, l->folder, on_folder, l, &l->watch);
 	if (r >= 0)
 		r = take_lock(l, e);
+	if (r == FSX_HELD && !conf->instance)
+		r = err_set(e, -EBUSY,
+			    "another tundra runs on this node (it has locked %s), and only "
+			    "instances with a pod UID can take over from each other",
+			    l->lock_path);
 	if (!r)
 		r = open_journal(l, e);
 	if (r < 0) {

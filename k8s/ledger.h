@@ -44,7 +44,7 @@ struct ledger;
 struct ledger_conf {
 	const char *path; /* <plugin folder>/ledger */
 	const char *boot_id;
-	const char *instance; /* pod UID or pid: who asks for the hand-over */
+	const char *instance; /* pod UID: who asks for the hand-over; NULL: it is the only one */
 	struct worker *disk;
 	/* A claim was read from disk (at opening and again after a hand-over: replace what is
 	 * known). */
@@ -59,6 +59,7 @@ struct ledger_conf {
 	void (*on_compact)(void *arg, struct ledger *l);
 	void *arg;
 };
+/* -EBUSY: another has the lock, and an instance without a name cannot take over from it. */
 int ledger_open(struct loop *l, const struct ledger_conf *conf, struct ledger **out,
 		struct err *e) NODISCARD;
 void ledger_free(struct ledger **l); /* releases the lock */
