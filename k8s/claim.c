@@ -5,8 +5,6 @@
 #include "core/log.h"
 #include "k8s/claim_machine.h"
 
-#define STORE_MARGIN_MS 1000u /* an Unprepare that cannot be stored answers this long before */
-
 static bool claim_holds(const struct sm *sm, int prev)
 {
 	const struct claim *c = container_of(sm, const struct claim, sm);
@@ -21,9 +19,9 @@ static const struct sm_conf claim_conf[STATES] = {
 	[NEW] = { "new", SM_TO(FETCHING) | SM_TO(PREPARED) | SM_TO(GONE) },
 	[FETCHING] = { "fetching", SM_TO(NEW) | SM_TO(WAITING) | SM_TO(STORING) | SM_TO(PREPARED) |
 				       SM_TO(UNPREPARING) },
-	[WAITING] = { "waiting", SM_TO(NEW) | SM_TO(FETCHING) | SM_TO(STORING) | SM_TO(PREPARED) |
-				     SM_TO(UNPREPARING) },
-	[STORING] = { "storing", SM_TO(NEW) | SM_TO(APPLYING) | SM_TO(UNPREPARING) },
+	[WAITING] = { "waiting", SM_TO(NEW) | SM_TO(FETCHING) | SM_TO(PREPARED) },
+	[STORING] = { "storing",
+		      SM_TO(NEW) | SM_TO(APPLYING) | SM_TO(PREPARED) | SM_TO(UNPREPARING) },
 	[APPLYING] = { "applying", SM_TO(PREPARED) | SM_TO(UNPREPARING) },
 	[PREPARED] = { "prepared", SM_TO(NEW) | SM_TO(FETCHING) | SM_TO(UNPREPARING) },
 	[UNPREPARING] = { "unpreparing", SM_TO(NEW) | SM_TO(PREPARED) },
@@ -52,12 +50,14 @@ static void wait_set(struct claim *c, const char *text)
 	if (text && c->waiting_for && sv_eqs(sv_str(text), c->waiting_for))
 		return;
 	if (!c->waiting_for && text) {
-		c->wait_began_ms = loop_now_ms(c->owner->loop);
+		/* A fetch that is held up waits since it began. */
+		if (sm_state(&c->sm) != FETCHING)
+			c->wait_began_ms = loop_now_ms(c->owner->loop);
 		c->owner->waiting++;
-		c->told = false;
 	}
 	if (c->waiting_for && !text)
 		c->owner->waiting--;
+	c->told = false;
 	mem_free(c->waiting_for);
 	c->waiting_for = mem_strdup(text);
 }
@@ -101,12 +101,21 @@ void claim_move(struct claim *c, enum claim_state next)
 		o->conf.on_change(o->conf.arg);
 }
 
-static uint64_t latest_due(const struct list *calls)
+/* With its holds, and the undo list made from it. */
+void claim_drop_record(struct claim *c)
+{
+	if (c->record)
+		hold_release(&c->owner->hold, c->uid, c->record->devices, c->record->devices_n);
+	ledger_claim_free(&c->record);
+	plan_free(&c->plan);
+}
+
+static uint64_t latest_give_up(const struct list *calls)
 {
 	uint64_t due = 0;
 
 	list_for_each (n, calls)
-		due = MAX(due, list_entry(n, struct claim_call, node)->due_ms);
+		due = MAX(due, list_entry(n, struct claim_call, node)->gives_up_ms);
 	return due;
 }
 
@@ -127,6 +136,8 @@ static void report(struct claim *c, const struct claim_call *call, const char *e
 	buf_init(&names, 4096);
 	for (size_t i = 0; c->record && i < c->record->devices_n; i++)
 		buf_printf(&names, "%s%s", i ? "," : "", c->record->devices[i].device);
+	for (size_t i = 0; !c->record && i < c->alloc.results_n; i++)
+		buf_printf(&names, "%s%s", i ? "," : "", c->alloc.results[i].device);
 	r.devices = buf_cstr(&names);
 	r.total_us = loop_now_us(o->loop) - call->began_us;
 	memcpy(r.phase_us, c->phase_us, sizeof(r.phase_us));
@@ -158,6 +169,25 @@ static void fail_all(struct list *calls, int status, const char *text)
 {
 	while (!list_empty(calls))
 		answer_error(list_entry(calls->next, struct claim_call, node), status, text);
+}
+
+/*
+ * An Unprepare ends the prepares that came before it; one that came later is for the claim's next
+ * user and follows it.
+ */
+static void cancel_prepares(struct claim *c)
+{
+	uint64_t last = 0;
+
+	list_for_each (n, &c->unprepares)
+		last = MAX(last, list_entry(n, struct claim_call, node)->seq);
+	list_for_each_safe (p, &c->prepares) {
+		struct claim_call *call = list_entry(p, struct claim_call, node);
+
+		if (call->seq < last)
+			answer_error(call, -ECANCELED,
+				     "the kubelet asked to unprepare the claim meanwhile");
+	}
 }
 
 static void answer_prepared(struct claim *c)
@@ -237,6 +267,7 @@ void claim_bury(struct claim *c)
 		api_cancel(o->conf.api, c->api_call);
 	if (o->ledger)
 		ledger_forget(o->ledger, c);
+	plan_free(&c->plan); /* its operations know the claim */
 	loop_task_stop(&c->tick);
 	loop_timer_stop(&c->timer);
 	list_remove(&c->repair);
@@ -264,27 +295,34 @@ static void on_fetched(void *arg, const struct api_result *r)
 	loop_task_post(&c->tick);
 }
 
-static void start_fetch(struct claim *c)
+static void fetch(struct claim *c)
 {
 	struct claims *o = c->owner;
-	uint64_t now = loop_now_ms(o->loop), due = latest_due(&c->prepares);
+	uint64_t now = loop_now_ms(o->loop), due = latest_give_up(&c->prepares);
 	struct api_request get = {
 		.verb = API_GET,
 		.to = { .group = API_GROUP_RESOURCE,
 			.resource = "resourceclaims",
 			.ns = c->ns,
 			.name = c->name },
-		.timeout_ms = due > now + CLAIM_MARGIN_MS ? due - now - CLAIM_MARGIN_MS : 1,
+		.timeout_ms = due > now ? due - now : 1,
 		.retry = API_RETRY_WAIT,
 		.fn = on_fetched,
 		.arg = c,
 	};
 
-	memset(c->phase_us, 0, sizeof(c->phase_us));
-	c->phase_began_us = loop_now_us(o->loop);
+	wait_set(c, NULL);
+	c->wait_began_ms = now;
 	c->answered = false;
 	claim_move(c, FETCHING);
 	c->api_call = api_call(o->conf.api, &get);
+}
+
+static void start_prepare(struct claim *c)
+{
+	memset(c->phase_us, 0, sizeof(c->phase_us));
+	c->phase_began_us = loop_now_us(c->owner->loop);
+	fetch(c);
 }
 
 /* ---- unprepare ---- */
@@ -350,12 +388,10 @@ static void unprepare_done(struct claim *c)
 	struct claim_answer ok = { 0 };
 
 	phase_end(c, CLAIM_PHASE_STORE);
+	cancel_prepares(c); /* those for which something else was undone first */
 	while (!list_empty(&c->unprepares))
 		answer_one(list_entry(c->unprepares.next, struct claim_call, node), &ok);
-	if (c->record)
-		hold_release(&o->hold, c->uid, c->record->devices, c->record->devices_n);
-	ledger_claim_free(&c->record);
-	plan_free(&c->plan);
+	claim_drop_record(c);
 	c->quarantined = false;
 	claim_move(c, NEW);
 	claims_wake_waiting(o);
@@ -403,11 +439,21 @@ static void prepare_fails(struct claim *c, int status)
 	prepare_ends(c);
 }
 
+static bool shutting_down(struct claim *c)
+{
+	if (!c->owner->draining)
+		return false;
+	err_wrap(claim_error(c), 0, "tundra is shutting down while waiting");
+	prepare_fails(c, -ESHUTDOWN);
+	return true;
+}
+
 static void prepare_waits(struct claim *c)
 {
+	if (shutting_down(c))
+		return;
 	wait_set(c, err_text(claim_error(c)));
-	if (sm_state(&c->sm) != WAITING)
-		claim_move(c, WAITING);
+	claim_move(c, WAITING);
 }
 
 static bool same_devices(const struct ledger_claim *a, const struct ledger_claim *b)
@@ -423,8 +469,10 @@ static bool same_devices(const struct ledger_claim *a, const struct ledger_claim
 /* Prepared before, and the same is wanted: the answer is the same, and what it names is there. */
 static void verify(struct claim *c)
 {
-	int r = claim_write_cdi(c);
+	int r;
 
+	phase_end(c, CLAIM_PHASE_WAIT);
+	r = claim_write_cdi(c);
 	if (r < 0) {
 		prepare_fails(c, r);
 		return;
@@ -447,7 +495,6 @@ static void store_intent(struct claim *c, struct ledger_claim *rec)
 	(void)hold_take(&o->hold, c->uid, rec->devices, rec->devices_n);
 	ledger_claim_free(&c->record);
 	c->record = rec;
-	c->quarantined = false;
 	c->answered = false;
 	wait_set(c, NULL);
 	phase_end(c, CLAIM_PHASE_WAIT);
@@ -490,13 +537,14 @@ static void decide(struct claim *c)
 		prepare_waits(c);
 		return;
 	}
-	if (c->record && same_devices(c->record, rec)) {
+	/* With a plan, an Unprepare failed half-way: what is left of it is undone first. */
+	if (c->record && !c->plan && same_devices(c->record, rec)) {
 		ledger_claim_free(&rec);
 		verify(c);
 		return;
 	}
 	if (c->record) {
-		log_info("claim was allocated anew, what was prepared is undone first",
+		log_info("claim was allocated anew or undone in part, the rest is undone first",
 			 LOG_S("claim", c->name), LOG_S("uid", c->uid));
 		ledger_claim_free(&rec);
 		start_unprepare(c);
@@ -516,9 +564,7 @@ static bool still_wanted(struct claim *c)
 {
 	bool gone = list_empty(&c->prepares), undo = !list_empty(&c->unprepares);
 
-	if (undo)
-		fail_all(&c->prepares, -ECANCELED,
-			 "the kubelet asked to unprepare the claim meanwhile");
+	cancel_prepares(c);
 	if (gone || undo)
 		prepare_ends(c);
 	return !gone && !undo;
@@ -526,7 +572,13 @@ static bool still_wanted(struct claim *c)
 
 static void tick_fetching(struct claim *c)
 {
-	if (!still_wanted(c) || !c->answered)
+	if (!still_wanted(c))
+		return;
+	if (!c->answered && c->waiting_for) {
+		err_set(claim_error(c), 0, "%s", c->waiting_for);
+		(void)shutting_down(c);
+	}
+	if (!c->answered)
 		return;
 	c->answered = false;
 	phase_end(c, CLAIM_PHASE_FETCH);
@@ -541,14 +593,21 @@ static void tick_fetching(struct claim *c)
 
 static void tick_waiting(struct claim *c)
 {
-	if (!still_wanted(c))
+	struct ledger_claim *rec;
+	bool waits;
+
+	if (!still_wanted(c) || shutting_down(c))
 		return;
-	if (c->owner->draining) {
-		err_wrap(claim_error(c), 0, "tundra is shutting down while waiting");
-		prepare_fails(c, -ESHUTDOWN);
+	rec = claim_record(c);
+	waits = claim_resolve(c, rec) == RESOLVE_WAIT || blocked(c, rec);
+	ledger_claim_free(&rec);
+	if (waits) {
+		wait_set(c, err_text(claim_error(c)));
 		return;
 	}
-	decide(c);
+	/* What was allocated when the wait began may have changed since. */
+	phase_end(c, CLAIM_PHASE_WAIT);
+	fetch(c);
 }
 
 static void tick_storing(struct claim *c)
@@ -560,17 +619,15 @@ static void tick_storing(struct claim *c)
 	c->answered = false;
 	phase_end(c, CLAIM_PHASE_STORE);
 	if (c->result < 0) {
-		hold_release(&o->hold, c->uid, c->record->devices, c->record->devices_n);
-		ledger_claim_free(&c->record);
-		plan_free(&c->plan);
+		claim_drop_record(c);
 		prepare_fails(c, c->result);
 		claims_wake_waiting(o);
 		claims_settle(o);
 		return;
 	}
+	c->quarantined = false; /* the damaged record has a successor */
 	if (list_empty(&c->prepares) || !list_empty(&c->unprepares)) {
-		fail_all(&c->prepares, -ECANCELED,
-			 "the kubelet asked to unprepare the claim meanwhile");
+		cancel_prepares(c);
 		start_unprepare(c);
 		return;
 	}
@@ -589,8 +646,7 @@ static void tick_applying(struct claim *c)
 	if (c->result < 0)
 		fail_all(&c->prepares, c->result, err_text(claim_error(c)));
 	if (list_empty(&c->prepares) || !list_empty(&c->unprepares)) {
-		fail_all(&c->prepares, -ECANCELED,
-			 "the kubelet asked to unprepare the claim meanwhile");
+		cancel_prepares(c);
 		start_unprepare(c);
 		return;
 	}
@@ -612,7 +668,14 @@ static bool ledger_in_the_way(struct claim *c)
 		return false;
 	}
 	err_set(claim_error(c), 0, "the ledger is not open: %s", ledger_reason(o->ledger));
-	if (!list_empty(&c->prepares) || !list_empty(&c->unprepares))
+	if (o->draining) {
+		err_wrap(claim_error(c), 0, "tundra is shutting down while waiting");
+		fail_all(&c->prepares, -ESHUTDOWN, err_text(claim_error(c)));
+		fail_all(&c->unprepares, -ESHUTDOWN, err_text(claim_error(c)));
+	}
+	if (list_empty(&c->prepares) && list_empty(&c->unprepares))
+		wait_set(c, NULL);
+	else
 		wait_set(c, err_text(claim_error(c)));
 	return true;
 }
@@ -623,13 +686,14 @@ static void tick_new(struct claim *c)
 
 	if (ledger_in_the_way(c))
 		return;
+	cancel_prepares(c);
 	/* Never prepared, or already gone: the kubelet may ask for either, and it is no error. */
 	while (!list_empty(&c->unprepares))
 		answer_one(list_entry(c->unprepares.next, struct claim_call, node), &ok);
 	if (c->owner->draining)
 		fail_all(&c->prepares, -ESHUTDOWN, "tundra is shutting down");
 	if (!list_empty(&c->prepares)) {
-		start_fetch(c);
+		start_prepare(c);
 		return;
 	}
 	claim_move(c, GONE);
@@ -641,25 +705,17 @@ static void tick_prepared(struct claim *c)
 	if (ledger_in_the_way(c))
 		return;
 	if (!list_empty(&c->unprepares)) {
-		fail_all(&c->prepares, -ECANCELED,
-			 "the kubelet asked to unprepare the claim meanwhile");
+		cancel_prepares(c);
 		start_unprepare(c);
 		return;
 	}
 	if (c->owner->draining)
 		fail_all(&c->prepares, -ESHUTDOWN, "tundra is shutting down");
 	if (!list_empty(&c->prepares))
-		start_fetch(c);
+		start_prepare(c);
 }
 
 /* ---- time ---- */
-
-static uint64_t gives_up_ms(const struct claim_call *call)
-{
-	uint64_t margin = call->prepare ? CLAIM_MARGIN_MS : STORE_MARGIN_MS;
-
-	return call->due_ms > margin ? call->due_ms - margin : 0;
-}
 
 /* Ends the calls that waited as long as they can. Work in flight is not a wait. */
 static void expire(struct claim *c, struct list *calls)
@@ -672,7 +728,7 @@ static void expire(struct claim *c, struct list *calls)
 		struct claim_call *call = list_entry(n, struct claim_call, node);
 		char text[ERR_TEXT_MAX];
 
-		if (gives_up_ms(call) > now)
+		if (call->gives_up_ms > now)
 			continue;
 		snprintf(text, sizeof(text), "timed out waiting: %s", c->waiting_for);
 		answer_error(call, -ETIMEDOUT, text);
@@ -685,9 +741,11 @@ static void tell_wait(struct claim *c)
 	struct events_object object = claim_object(c);
 	const char *trouble = c->api_call ? api_trouble(o->conf.api, c->api_call) : "";
 
-	if (sm_state(&c->sm) == FETCHING && *trouble)
-		wait_set(c, trouble);
-	if (!c->waiting_for || c->told || loop_now_ms(o->loop) < c->wait_began_ms + CLAIM_TELL_MS)
+	if (loop_now_ms(o->loop) < c->wait_began_ms + CLAIM_TELL_MS)
+		return;
+	if (sm_state(&c->sm) == FETCHING && !c->answered)
+		wait_set(c, *trouble ? trouble : "the API server does not answer");
+	if (!c->waiting_for || c->told)
 		return;
 	c->told = true;
 	events_note(o->conf.events, &object, "Waiting", "%s", c->waiting_for);
@@ -700,12 +758,12 @@ static void arm_timer(struct claim *c)
 	uint64_t now = loop_now_ms(c->owner->loop), due = UINT64_MAX;
 
 	if (sm_state(&c->sm) == FETCHING && !c->told)
-		due = now + CLAIM_TELL_MS;
+		due = c->wait_began_ms + CLAIM_TELL_MS;
 	if (c->waiting_for) {
 		list_for_each (n, &c->prepares)
-			due = MIN(due, gives_up_ms(list_entry(n, struct claim_call, node)));
+			due = MIN(due, list_entry(n, struct claim_call, node)->gives_up_ms);
 		list_for_each (n, &c->unprepares)
-			due = MIN(due, gives_up_ms(list_entry(n, struct claim_call, node)));
+			due = MIN(due, list_entry(n, struct claim_call, node)->gives_up_ms);
 		if (!c->told)
 			due = MIN(due, c->wait_began_ms + CLAIM_TELL_MS);
 	}

@@ -25,7 +25,8 @@ struct claim_call {
 	struct claim *claim;
 	claim_fn fn;
 	void *arg;
-	uint64_t due_ms, began_us;
+	uint64_t gives_up_ms; /* a wait ends then, so that its error still arrives */
+	uint64_t began_us, seq;
 	bool prepare;
 };
 
@@ -62,6 +63,7 @@ struct claims {
 	struct list all, repairs;
 	struct loop_timer repair_timer; /* lets the loop breathe between two bites of repairs */
 	size_t prepared, waiting;
+	uint64_t calls; /* so far: their order */
 	bool draining;
 	void (*idle)(void *arg);
 	void *idle_arg;
@@ -71,6 +73,7 @@ struct claims {
 struct claim *claim_new(struct claims *o, const struct claim_ref *ref);
 void claim_bury(struct claim *c); /* out of the table; memory goes at the end of the turn */
 void claim_move(struct claim *c, enum claim_state next);
+void claim_drop_record(struct claim *c); /* and what it holds */
 bool claim_in_flight(const struct claim *c);
 struct err *claim_error(struct claim *c);
 struct events_object claim_object(const struct claim *c);

@@ -3,6 +3,7 @@
 
 #define DUE_DEFAULT_MS	 45000u /* the kubelet's own limit, for callers that tell none */
 #define REPAIRS_PER_TURN 8u	/* CDI files compared at once: about 1 ms */
+#define STORE_MARGIN_MS	 1000u	/* an Unprepare that cannot be stored answers this long before */
 
 void claims_wake_waiting(struct claims *o)
 {
@@ -30,19 +31,37 @@ void claims_settle(struct claims *o)
 
 /* ---- the table ---- */
 
+/* A record that was damaged told no more than the UID: the kubelet knows the rest. */
+static void learn_name(struct claim *c, const struct claim_ref *ref)
+{
+	if (*c->name)
+		return;
+	mem_free(c->ns);
+	mem_free(c->name);
+	c->ns = mem_strdup(ref->namespace);
+	c->name = mem_strdup(ref->name);
+}
+
 static struct claim_call *call_new(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
-				   claim_fn fn, void *arg)
+				   bool prepare, claim_fn fn, void *arg)
 {
 	struct claim *c = map_get(&o->by_uid, sv_str(ref->uid));
 	struct claim_call *call = MEM_NEW(struct claim_call);
+	uint64_t now = loop_now_ms(o->loop), left;
 
 	if (!c)
 		c = claim_new(o, ref);
+	learn_name(c, ref);
+	left = due_ms == UINT64_MAX ? DUE_DEFAULT_MS : due_ms > now ? due_ms - now : 0;
 	call->claim = c;
 	call->fn = fn;
 	call->arg = arg;
-	call->due_ms = due_ms == UINT64_MAX ? loop_now_ms(o->loop) + DUE_DEFAULT_MS : due_ms;
+	call->prepare = prepare;
+	/* A caller in a hurry gets half of its time, rather than none. */
+	call->gives_up_ms = now + left - MIN(prepare ? CLAIM_MARGIN_MS : STORE_MARGIN_MS, left / 2);
 	call->began_us = loop_now_us(o->loop);
+	call->seq = ++o->calls;
+	list_push(prepare ? &c->prepares : &c->unprepares, &call->node);
 	loop_task_post(&c->tick);
 	return call;
 }
@@ -50,20 +69,13 @@ static struct claim_call *call_new(struct claims *o, const struct claim_ref *ref
 struct claim_call *claims_prepare(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
 				  claim_fn fn, void *arg)
 {
-	struct claim_call *call = call_new(o, ref, due_ms, fn, arg);
-
-	call->prepare = true;
-	list_push(&call->claim->prepares, &call->node);
-	return call;
+	return call_new(o, ref, due_ms, true, fn, arg);
 }
 
 struct claim_call *claims_unprepare(struct claims *o, const struct claim_ref *ref, uint64_t due_ms,
 				    claim_fn fn, void *arg)
 {
-	struct claim_call *call = call_new(o, ref, due_ms, fn, arg);
-
-	list_push(&call->claim->unprepares, &call->node);
-	return call;
+	return call_new(o, ref, due_ms, false, fn, arg);
 }
 
 void claim_call_cancel(struct claim_call *call)
@@ -126,13 +138,6 @@ void claims_on_inventory(struct claims *o, unsigned changed)
 
 /* ---- the ledger's news ---- */
 
-static void drop_record(struct claim *c)
-{
-	if (c->record)
-		hold_release(&c->owner->hold, c->uid, c->record->devices, c->record->devices_n);
-	ledger_claim_free(&c->record);
-}
-
 static struct claim *find_or_new(struct claims *o, const struct claim_ref *ref)
 {
 	struct claim *c = map_get(&o->by_uid, sv_str(ref->uid));
@@ -147,7 +152,7 @@ static void on_claim(void *arg, struct ledger_claim *rec)
 	struct claim *c = find_or_new(o, &ref);
 	size_t taken;
 
-	drop_record(c);
+	claim_drop_record(c);
 	c->record = rec;
 	c->quarantined = false;
 	taken = hold_take(&o->hold, rec->uid, rec->devices, rec->devices_n);
@@ -165,7 +170,7 @@ static void on_gone(void *arg, const char *uid)
 
 	if (!c)
 		return;
-	drop_record(c);
+	claim_drop_record(c);
 	c->quarantined = false;
 	if (sm_state(&c->sm) == PREPARED)
 		claim_move(c, NEW);
@@ -179,7 +184,7 @@ static void on_corrupt(void *arg, const char *uid)
 	struct claim *c = find_or_new(o, &ref);
 	struct events_object object = claim_object(c);
 
-	drop_record(c);
+	claim_drop_record(c);
 	c->quarantined = true;
 	if (sm_state(&c->sm) == NEW)
 		claim_move(c, PREPARED);
