@@ -18,9 +18,10 @@ struct plugin {
 	struct list calls;  /* of struct batch, in flight */
 	struct list health; /* of struct health_stream */
 	struct plugin_stats stats;
+	bool draining; /* no health stream is held open any more */
 };
 
-/* One claim of one RPC. The answer is kept packed by the arena of its batch's response. */
+/* One claim of one RPC. Its answer is kept until the others of the batch have theirs. */
 struct batch_claim {
 	struct batch *batch;
 	struct claim_call *call; /* NULL once answered */
@@ -40,7 +41,7 @@ struct batch {
 };
 struct health_stream {
 	struct list node;
-	struct plugin *plugin;
+	struct grpc_call *call;
 };
 
 /* ---- answers ---- */
@@ -339,13 +340,17 @@ static void on_health_watch(void *ctx, struct grpc_call *call, struct sv message
 	struct health_stream *h;
 
 	(void)message;
+	if (p->draining) {
+		grpc_call_fail(call, GRPC_UNAVAILABLE, "shutting down");
+		return;
+	}
 	if (list_length(&p->health) >= HEALTH_STREAMS_MAX) {
 		grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "more than %d health streams",
 			       HEALTH_STREAMS_MAX);
 		return;
 	}
 	h = MEM_NEW(struct health_stream);
-	h->plugin = p;
+	h->call = call;
 	list_push(&p->health, &h->node);
 	grpc_call_on_cancel(call, on_health_end, h);
 	grpc_call_open(call);
@@ -390,6 +395,19 @@ void plugin_free(struct plugin **pp)
 		mem_free(list_entry(h, struct health_stream, node));
 	mem_free(p);
 	*pp = NULL;
+}
+
+void plugin_drain(struct plugin *p)
+{
+	struct list *n;
+
+	p->draining = true;
+	while ((n = list_pop(&p->health))) {
+		struct health_stream *h = list_entry(n, struct health_stream, node);
+
+		grpc_call_fail(h->call, GRPC_UNAVAILABLE, "shutting down");
+		mem_free(h);
+	}
 }
 
 const struct grpc_service *plugin_services(const struct plugin *p, size_t *n)

@@ -16,6 +16,8 @@ struct plugin_stats {
 };
 struct plugin *plugin_new(struct loop *l, struct claims *claims);
 void plugin_free(struct plugin **p);
+/* Ends the health streams, which would keep the server's drain from ending. */
+void plugin_drain(struct plugin *p);
 /* The services to add to a server, n of them. */
 const struct grpc_service *plugin_services(const struct plugin *p, size_t *n);
 const struct plugin_stats *plugin_stats(const struct plugin *p);
