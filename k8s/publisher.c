@@ -13,10 +13,8 @@
 #define BODY_MAX       ((size_t)1 << 20) /* 64 devices with 32 entries each: about 150 kB */
 #define RETRY_FIRST_MS 100u
 #define RETRY_CAP_MS   30000u
-#define QUIET_MS       60000u /* without a write for this long, the next failure starts afresh */
-#define UNREGISTERED_MS                                                                            \
-	2000u		     /* asks again whether the kubelet is there, while a slice is missing */
-#define NODE_FRESH_MS 60000u /* a Node made anew under its name has another UID */
+#define LOOK_MS	       2000u  /* between two looks whether a missing slice may be made */
+#define NODE_FRESH_MS  60000u /* a Node made anew under its name has another UID */
 
 enum { OP_CREATE, OP_UPDATE, OP_DELETE, OP_KINDS };
 
@@ -45,7 +43,7 @@ struct publisher {
 	struct loop_task sync;
 	struct loop_timer retry;
 	struct backoff backoff;
-	uint64_t node_call, node_read_ms, last_write_ms;
+	uint64_t node_call, node_read_ms;
 	struct dropped dropped[8]; /* of late; one per slice of a pool at most */
 	size_t dropped_next;
 	bool held, failed; /* failed: a write of this round did */
@@ -114,6 +112,8 @@ static void on_trouble(void *arg, const struct err *e)
 	if (e)
 		snprintf(p->stats.last_error, sizeof(p->stats.last_error),
 			 "watching slices: %.200s", err_text(e));
+	else
+		loop_task_post(&p->sync); /* which ends what was said */
 }
 
 /* ---- writing ---- */
@@ -132,10 +132,12 @@ static void round_ends(struct publisher *p)
 		return;
 	if (p->conf.on_publish)
 		p->conf.on_publish(p->conf.arg, !p->failed);
-	if (p->failed)
+	if (p->failed) {
 		loop_timer_set(&p->retry, backoff_next(&p->backoff, p->loop));
-	else
-		loop_task_post(&p->sync);
+		return;
+	}
+	backoff_reset(&p->backoff);
+	loop_task_post(&p->sync);
 }
 
 static bool known_drop(const struct publisher *p, uint64_t wanted, uint64_t got)
@@ -196,8 +198,9 @@ static void on_op(void *arg, const struct api_result *r)
 		op_done(op, r);
 	} else {
 		note_failure(p, what[op->kind], r->error);
-		/* Someone else wrote it, or we do not know whether we did: look again. */
-		if (r->status == API_CONFLICT || r->status == API_NOT_FOUND || r->status < 0)
+		/* Someone else wrote it, the version changed, or we do not know whether we did. */
+		if (r->status == API_CONFLICT || r->status == API_NOT_FOUND ||
+		    r->status == API_NOT_SERVED || r->status < 0)
 			cache_relist(p->cache);
 	}
 	op_free(op);
@@ -213,7 +216,6 @@ static struct op *op_new(struct publisher *p, int kind, const struct slice *s)
 	op->name = mem_strdup(s ? s->name : NULL);
 	op->uid = mem_strdup(s ? s->uid : NULL);
 	list_push(&p->ops, &op->node);
-	p->last_write_ms = loop_now_ms(p->loop);
 	return op;
 }
 
@@ -412,13 +414,14 @@ static void sync_pool(struct publisher *p, struct desired *d)
 	if (p->stats.synced) {
 		p->stats.generation = d->generation;
 		p->stats.last_error[0] = '\0';
+		backoff_reset(&p->backoff);
 		return;
 	}
 	if (!node_known(p))
 		return;
 	missing = plan_generation(p, d);
 	if (missing && !p->conf.registered(p->conf.arg)) {
-		loop_timer_set(&p->retry, UNREGISTERED_MS);
+		loop_timer_set(&p->retry, LOOK_MS);
 		return;
 	}
 	write_round(p, d);
@@ -433,8 +436,10 @@ static void on_sync(void *arg)
 		return;
 	if (p->failed && loop_timer_armed(&p->retry))
 		return; /* the retry comes, with the news of then */
-	if (loop_now_ms(p->loop) - p->last_write_ms > QUIET_MS)
-		backoff_reset(&p->backoff);
+	if (api_served(p->conf.api) == API_VERSION_NONE) {
+		loop_timer_set(&p->retry, LOOK_MS); /* some call is asking for it */
+		return;
+	}
 	p->failed = false;
 	if (p->conf.source.devices(p->conf.source.ctx, &d.devices, &d.n) == POOL_NOT_READY)
 		return;
@@ -528,6 +533,8 @@ void publisher_changed(struct publisher *p)
 
 void publisher_hold(struct publisher *p, bool hold)
 {
+	if (p->held == hold)
+		return;
 	p->held = hold;
 	loop_task_post(&p->sync);
 }
