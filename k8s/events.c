@@ -67,8 +67,12 @@ static bool told_lately(struct events *e, uint64_t key)
 	for (size_t i = 0; i < RECENT_MAX; i++)
 		if (e->recent[i].key == key && now - e->recent[i].at_ms < REPEAT_MS)
 			return true;
-	e->recent[e->next++ % RECENT_MAX] = (struct recent){ key, now };
 	return false;
+}
+
+static void remember(struct events *e, uint64_t key)
+{
+	e->recent[e->next++ % RECENT_MAX] = (struct recent){ key, loop_now_ms(e->loop) };
 }
 
 static bool too_many(struct events *e)
@@ -79,24 +83,37 @@ static bool too_many(struct events *e)
 		e->minute_ms = now;
 		e->in_minute = 0;
 	}
-	return ++e->in_minute > EVENTS_PER_MINUTE || e->in_flight >= IN_FLIGHT_MAX;
+	return e->in_flight >= IN_FLIGHT_MAX || ++e->in_minute > EVENTS_PER_MINUTE;
+}
+
+/* The other 403: nothing is made in a namespace that is being deleted, claims' Events included. */
+static bool of_dying_namespace(const struct api_result *r)
+{
+	const struct json *causes = json_get(r->object, "details", "causes");
+
+	for (size_t i = 0; i < json_len(causes); i++)
+		if (sv_eqs(json_sv(json_get(json_at(causes, i), "reason")), "NamespaceTerminating"))
+			return true;
+	return false;
 }
 
 static void on_sent(void *arg, const struct api_result *r)
 {
 	struct events *e = arg;
+	bool forbidden;
 
 	e->in_flight--;
 	if (!r->status) {
 		e->sent++;
 		return;
 	}
-	if (r->status == API_FORBIDDEN && !e->forbidden)
+	forbidden = r->status == API_FORBIDDEN && !of_dying_namespace(r);
+	if (forbidden && !e->forbidden)
 		log_warn("Events are not allowed (RBAC: create events), none will be sent",
 			 LOG_S("error", r->error));
 	else
 		log_debug("an Event could not be sent", LOG_S("error", r->error));
-	e->forbidden = e->forbidden || r->status == API_FORBIDDEN;
+	e->forbidden = e->forbidden || forbidden;
 }
 
 static void put_time(struct jsonw *w, const char *key, uint64_t wall_ms)
@@ -174,6 +191,7 @@ static void send(struct events *e, const struct events_object *o, const char *ty
 
 	if (e->forbidden || !*o->name || told_lately(e, key) || too_many(e))
 		return;
+	remember(e, key); /* what did not fit into the minute may be told in the next */
 	buf_init(&body, 16 << 10);
 	encode(e, o, type, reason, message, &body);
 	r.body = buf_sv(&body);
