@@ -28,8 +28,8 @@ struct driver {
 	const struct gpu_device **published; /* scratch for the source */
 	size_t published_max;
 	struct loop_timer grace; /* ends the time in which not ready keeps the slices */
-	uint64_t common_hash;
-	bool was_ready, emptied;
+	uint64_t gone_ms;	 /* loop time the GPUs became not ready, while `gone` */
+	bool gone, was_ready, emptied;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -42,16 +42,25 @@ static uint64_t grace_ms(const struct driver *d)
 }
 
 /* A driver that is there and does not answer keeps its GPUs: they may well work. */
+static void note_gone(struct driver *d)
+{
+	enum inventory_state state = inventory_state(d->conf.inventory);
+	bool gone = state != INVENTORY_READY && !(state == INVENTORY_TROUBLE && d->was_ready);
+
+	if (gone && !d->gone)
+		d->gone_ms = loop_now_ms(d->loop);
+	d->gone = gone;
+}
+
 static bool keeps_slices(struct driver *d)
 {
-	struct inventory *inv = d->conf.inventory;
-	uint64_t since = inventory_since_ms(inv), now = loop_now_ms(d->loop);
+	uint64_t now = loop_now_ms(d->loop);
 
-	if (inventory_state(inv) == INVENTORY_TROUBLE && d->was_ready)
+	if (!d->gone)
 		return true;
-	if (now - since >= grace_ms(d))
+	if (now - d->gone_ms >= grace_ms(d))
 		return false;
-	loop_timer_set(&d->grace, since + grace_ms(d) - now);
+	loop_timer_set(&d->grace, d->gone_ms + grace_ms(d) - now);
 	return true;
 }
 
@@ -120,6 +129,7 @@ static void on_inventory(void *arg, unsigned changed)
 	struct inventory *inv = d->conf.inventory;
 	const struct gpu_vendor *vendor = vendor_of(inv);
 
+	note_gone(d);
 	if (inventory_state(inv) == INVENTORY_READY) {
 		d->was_ready = true;
 		d->emptied = false;
@@ -153,6 +163,19 @@ static void on_report(void *arg, const struct claim_report *r)
 			 LOG_I("store_us", r->phase_us[CLAIM_PHASE_STORE]),
 			 LOG_I("apply_us", r->phase_us[CLAIM_PHASE_APPLY]),
 			 LOG_I("total_us", r->total_us));
+}
+
+/* Who cannot serve a claim publishes nothing; of two instances, one does. */
+static void update_hold(struct driver *d)
+{
+	if (d->publisher)
+		publisher_hold(d->publisher,
+			       d->held || ledger_state(claims_ledger(d->claims)) != LEDGER_OPEN);
+}
+
+static void on_claims(void *arg)
+{
+	update_hold(arg);
 }
 
 static bool is_registered(void *arg)
@@ -258,7 +281,7 @@ static int start_claims(struct driver *d, struct err *e)
 {
 	struct ledger_conf ledger = { .path = d->ledger_path,
 				      .boot_id = d->conf.boot_id,
-				      .instance = d->conf.instance ? d->conf.instance : "single",
+				      .instance = d->conf.instance,
 				      .disk = d->conf.disk };
 	struct cdi_conf cdi = { .root = d->conf.roots->cdi,
 				.driver = d->name,
@@ -270,6 +293,7 @@ static int start_claims(struct driver *d, struct err *e)
 				      .events = d->conf.events,
 				      .ledger = &ledger,
 				      .on_report = on_report,
+				      .on_change = on_claims,
 				      .arg = d };
 
 	d->cdi = cdi_new(&cdi);
@@ -322,6 +346,7 @@ static void start_publisher(struct driver *d)
 
 	pub.source = (struct pool_source){ source_devices, d };
 	d->publisher = publisher_new(d->loop, &pub);
+	update_hold(d);
 	publisher_start(d->publisher);
 	d->gc = gc_new(d->loop, &gc);
 }
@@ -412,6 +437,7 @@ void driver_drain(struct driver *d, void (*done)(void *arg), void *arg)
 	d->drained = done;
 	d->drained_arg = arg;
 	registration_free(&d->registration);
+	plugin_drain(d->plugin);
 	claims_drain(d->claims, on_claims_idle, d);
 }
 
@@ -441,7 +467,7 @@ void driver_hold_publishing(struct driver *d, const char *reason)
 {
 	mem_free(d->held);
 	d->held = mem_strdup(reason);
-	publisher_hold(d->publisher, reason != NULL);
+	update_hold(d);
 }
 
 const char *driver_holder(const struct driver *d, const char *identity)

@@ -205,9 +205,15 @@ static int start_driver(struct node *n, struct err *e)
 					  .arg = n };
 	int r = driver_new(n->loop, &conf, &n->driver, e);
 
-	if (!r)
-		n->conflict = conflict_new(n->loop, &conflict);
-	return r;
+	if (r < 0)
+		return r;
+	/* Until the first answer: what is published at once may be booked at once. */
+	if (!n->o.allow_device_plugin)
+		driver_hold_publishing(n->driver,
+				       "it is not known yet whether a device plugin serves "
+				       "the same GPUs");
+	n->conflict = conflict_new(n->loop, &conflict);
+	return 0;
 }
 
 static int start_serving(struct node *n, struct err *e)
