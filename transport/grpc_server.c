@@ -48,6 +48,7 @@ struct grpc_call {
 	void *cancel_arg;
 	enum call_state state;
 	bool has_message, opened;
+	bool foreign; /* no gRPC at all: answered as HTTP when its request is complete */
 };
 
 struct registered {
@@ -304,8 +305,7 @@ static void check_head(struct grpc_call *c, const struct h2_head *head)
 	uint64_t us;
 
 	if (!is_grpc(w.content_type)) {
-		refuse(c, 415, GRPC_INVALID_ARGUMENT,
-		       "invalid gRPC request content-type \"" SV_FMT "\"", SV_ARG(w.content_type));
+		c->foreign = true;
 		return;
 	}
 	if (!sv_eqs(head->method, "POST")) {
@@ -376,7 +376,7 @@ static void on_data(void *arg, struct h2_call *h2, struct sv data)
 	struct grpc_call *c = h2_call_user(h2);
 	struct grpc_server *s = arg;
 
-	if (c->state != CALL_READING || !data.n)
+	if (c->state != CALL_READING || c->foreign || !data.n)
 		return;
 	if (c->has_message) {
 		refuse(c, 200, GRPC_INTERNAL, "more than one message in a request");
@@ -391,6 +391,17 @@ static void on_data(void *arg, struct h2_call *h2, struct sv data)
 		refuse(c, 200, GRPC_RESOURCE_EXHAUSTED, "too many large requests at once");
 }
 
+/* A browser, curl or a wrong client: something that a person can read. */
+static void answer_foreign(struct grpc_call *c)
+{
+	static const struct h2_header head[] = { H("content-type", "text/plain; charset=utf-8") };
+
+	h2_call_respond(c->h2, 415, head, ARRAY_LEN(head), false);
+	h2_call_write(c->h2, SV("This is a gRPC server: content-type must be application/grpc.\n"));
+	h2_call_end(c->h2, NULL, 0);
+	call_answered(c);
+}
+
 static void on_end(void *arg, struct h2_call *h2)
 {
 	struct grpc_call *c = h2_call_user(h2);
@@ -398,6 +409,10 @@ static void on_end(void *arg, struct h2_call *h2)
 	(void)arg;
 	if (c->state != CALL_READING)
 		return;
+	if (c->foreign) {
+		answer_foreign(c);
+		return;
+	}
 	if (!c->has_message) {
 		refuse(c, 200, GRPC_INTERNAL,
 		       grpc_reader_idle(&c->reader) ? "the request has no message"

@@ -23,10 +23,23 @@ enum {
 	RESET_PER_S = 33,
 	ACKS_MAX = 2000,   /* of PING and SETTINGS not yet written: above what CALM_STOCK lets by */
 	SETTINGS_MAX = 32, /* entries in one frame; six are defined */
+	FRAME_HEAD = 9,
+	/* Streams that we reset and whose peer may not know it yet. */
+	RESETS_KEPT = 128,
+};
+
+/* Where the server is in the bytes that it receives. */
+struct h2_watch {
+	unsigned char head[FRAME_HEAD];
+	size_t preface_left, head_n, payload_left;
+	uint32_t last_id;	      /* highest stream that the client opened */
+	uint32_t resets[RESETS_KEPT]; /* ring */
+	size_t resets_n;
 };
 
 struct h2 {
 	nghttp2_session *ng;
+	struct h2_watch watch;
 	const struct h2_events *events;
 	void *arg;
 	struct list streams;
@@ -36,7 +49,8 @@ struct h2 {
 	int64_t calm;
 	uint64_t calm_ms;
 	bool client, receiving, mid_block, angry;
-	bool dead; /* aborted, perhaps inside an event: no event after */
+	bool leaving; /* the last GOAWAY was made: streams above its id are ignored */
+	bool dead;    /* aborted, perhaps inside an event: no event after */
 };
 
 /* The peer's frames are answered when h2_recv() returns; our own word needs a kick. */
@@ -98,6 +112,11 @@ static void detach(struct h2_stream *s, uint32_t code)
 	h->events->on_close(h->arg, s, code);
 }
 
+static void note_reset(struct h2 *h, int32_t id)
+{
+	h->watch.resets[h->watch.resets_n++ % RESETS_KEPT] = (uint32_t)id;
+}
+
 void h2_reset(struct h2_stream *s, uint32_t code)
 {
 	struct h2 *h = s->h2;
@@ -105,6 +124,7 @@ void h2_reset(struct h2_stream *s, uint32_t code)
 	if (!h || s->reset)
 		return;
 	s->reset = true;
+	note_reset(h, s->id);
 	must(nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, code) == 0);
 	output(h);
 }
@@ -150,6 +170,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 
 static void reset_id(struct h2 *h, int32_t id, uint32_t code)
 {
+	note_reset(h, id);
 	must(nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, id, code) == 0);
 }
 
@@ -380,15 +401,84 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 /* RFC 9113 8.1: an answer that came before the request's end asks the client to stop sending. */
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
-	const struct h2 *h = arg;
+	struct h2 *h = arg;
 
 	if (h->client || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
 	    (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	if (nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
-		must(nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-					       H2_NO_ERROR) == 0);
+		reset_id(h, frame->hd.stream_id, H2_NO_ERROR);
 	return 0;
+}
+
+/*
+ * Frames on closed streams
+ *
+ * nghttp2 can answer them as RFC 9113 5.1 wants only for closed streams that it remembers, 224
+ * bytes each and as many as may be open at once. So the server looks at each frame's head itself: a
+ * stream with an id that was used up and that is not open is closed. What a client sent before it
+ * learned of our reset is ignored.
+ */
+static bool was_reset_by_us(const struct h2_watch *w, uint32_t id)
+{
+	size_t i;
+
+	for (i = 0; i < MIN(w->resets_n, (size_t)RESETS_KEPT); i++)
+		if (w->resets[i] == id)
+			return true;
+	return false;
+}
+
+static void check_frame(struct h2 *h)
+{
+	struct h2_watch *w = &h->watch;
+	const unsigned char *p = w->head;
+	uint32_t id =
+	    (uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
+
+	if ((p[3] != NGHTTP2_HEADERS && p[3] != NGHTTP2_DATA) || !(id & 1) || h->leaving)
+		return;
+	if (id > w->last_id) {
+		if (p[3] == NGHTTP2_HEADERS)
+			w->last_id = id;
+		return;
+	}
+	if (nghttp2_session_find_stream(h->ng, (int32_t)id) || was_reset_by_us(w, id))
+		return;
+	if (p[3] == NGHTTP2_HEADERS) {
+		h2_terminate(h, H2_STREAM_CLOSED);
+		return;
+	}
+	spend(h);
+	reset_id(h, (int32_t)id, H2_STREAM_CLOSED);
+}
+
+/* How many of the bytes nghttp2 may have before the next frame's head is looked at. */
+static size_t next_piece(struct h2 *h, struct sv in)
+{
+	struct h2_watch *w = &h->watch;
+	const unsigned char *p = w->head;
+	size_t n, rest;
+
+	if (w->preface_left) {
+		n = MIN(w->preface_left, in.n);
+		w->preface_left -= n;
+		return n;
+	}
+	n = 0;
+	if (!w->payload_left) {
+		n = MIN(FRAME_HEAD - w->head_n, in.n);
+		memcpy(w->head + w->head_n, in.p, n);
+		w->head_n += n;
+		if (w->head_n < FRAME_HEAD)
+			return n;
+		w->head_n = 0;
+		w->payload_left = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
+		check_frame(h);
+	}
+	rest = MIN(w->payload_left, in.n - n);
+	w->payload_left -= rest;
+	return n + rest;
 }
 
 /* Construction */
@@ -480,6 +570,7 @@ struct h2 *h2_new(const struct h2_conf *conf)
 	h->arg = conf->arg;
 	h->client = conf->client;
 	h->calm = CALM_STOCK;
+	h->watch.preface_left = NGHTTP2_CLIENT_MAGIC_LEN;
 	list_init(&h->streams);
 	h2_fields_init(&h->fields, conf->headers_max);
 	if (conf->client)
@@ -520,12 +611,17 @@ void h2_free(struct h2 **hp)
 
 int h2_recv(struct h2 *h, struct sv in, uint64_t now_ms, struct err *e)
 {
-	ssize_t n;
+	ssize_t n = 0;
+	size_t piece;
 
 	must(!h->receiving && !h->fill);
 	refill(h, now_ms);
 	h->receiving = true;
-	n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)in.p, in.n);
+	while (in.n && n >= 0) {
+		piece = h->client ? in.n : next_piece(h, in);
+		n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)in.p, piece);
+		in = sv_drop(in, piece);
+	}
 	h->receiving = false;
 	if (n < 0)
 		return err_set(e, -EPROTO, "HTTP/2: %s", nghttp2_strerror((int)n));
@@ -716,6 +812,7 @@ void h2_goaway(struct h2 *h, uint32_t code)
 {
 	int32_t last = nghttp2_session_get_last_proc_stream_id(h->ng);
 
+	h->leaving = true;
 	/* Refused (< 0) only after an earlier one with a lower id: said already. */
 	(void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, last, code, NULL, 0);
 	output(h);

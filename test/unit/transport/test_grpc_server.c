@@ -308,11 +308,6 @@ static void test_refusals(void **state)
 						   "grpc-accept-encoding=identity;" },
 		{ HEAD("/t.S/Echo/x") TE,
 		  ST("200", "12") "unknown service t.S/Echo;grpc-accept-encoding=identity;" },
-		{ HEAD("/t.S/Echo"), ST("415", "3") "invalid gRPC request content-type \"\";" },
-		{ HEAD("/t.S/Echo") ";content-type=application/json",
-		  ST("415", "3") "invalid gRPC request content-type \"application/json\";" },
-		{ HEAD("/t.S/Echo") ";content-type=application/grpcweb",
-		  ST("415", "3") "invalid gRPC request content-type \"application/grpcweb\";" },
 		{ ":method=PUT;:scheme=http;:path=/t.S/Echo" TE,
 		  ST("405", "13") "Received a HEADERS frame with :method \"PUT\" which should be "
 				  "POST;" },
@@ -329,6 +324,37 @@ static void test_refusals(void **state)
 		expect_error(f, call(f, cases[i].head, SV("x")), cases[i].want);
 	assert_int_equal(f->calls, 0);
 	expect_echo(f, call(f, HEAD("/t.S/Echo") TE, SV("a")), SV("a"));
+}
+
+/* What is not gRPC gets plain HTTP, once its request is complete. */
+static void test_foreign(void **state)
+{
+	static const char *const heads[] = {
+		HEAD("/t.S/Echo"),
+		HEAD("/t.S/Echo") ";content-type=application/json",
+		HEAD("/t.S/Echo") ";content-type=application/grpcweb",
+		":method=GET;:scheme=http;:path=/",
+	};
+	struct fixture *f = *state;
+	struct answer a;
+	uint32_t id;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(heads); i++) {
+		id = head(f, heads[i], false);
+		data(f, id, SV("anything"), false);
+		assert_int_equal(answer(f, id).headers, 0);
+		data(f, id, SV_NONE, true);
+		a = answer(f, id);
+		assert_string_equal(a.fields,
+				    ":status=415;content-type=text/plain; charset=utf-8;");
+		assert_true(a.ended && a.body_n > 20 && !a.reset);
+	}
+	/* One that never completes is not waited for. */
+	(void)head(f, heads[0], false);
+	talk(f);
+	lab_until(f->loop, grpc_server_calls(f->server) == 0);
+	assert_int_equal(loop_now_ms(f->loop), 30000);
 }
 
 static void test_messages(void **state)
@@ -653,6 +679,7 @@ int main(void)
 		T(test_pieces),
 		T(test_authorities),
 		T(test_refusals),
+		T(test_foreign),
 		T(test_messages),
 		T(test_deadline),
 		T(test_slow_body),

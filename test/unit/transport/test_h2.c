@@ -723,6 +723,90 @@ static void test_rapid_reset(void **state)
 	raw_done(&s, &in, &out);
 }
 
+/* Feeds one byte at a time, then says what the server thinks of it. */
+static bool refuses(struct end *s, struct buf *in, struct buf *out, unsigned type, uint32_t id,
+		    struct frame *f)
+{
+	struct err e;
+	size_t i;
+
+	buf_clear(out);
+	for (i = 0; i < buf_len(in); i++)
+		assert_int_equal(h2_recv(s->h2, sv_make(in->data + i, 1), 0, &e), 0);
+	buf_clear(in);
+	h2_fill(s->h2, out);
+	return find_frame(buf_sv(out), type, id, f);
+}
+
+static void test_closed_streams(void **state)
+{
+	struct buf in, out;
+	struct frame f;
+	struct end s;
+
+	(void)state;
+	raw_init(&s, &in, &out);
+	put_headers(&in, 1, REQ, true);
+	put_headers(&in, 5, REQ, false);
+	put_headers(&in, 7, REQ, false);
+	assert_false(refuses(&s, &in, &out, F_GOAWAY, 0, &f));
+	h2_respond(&s.calls[0].stream, 200, none, 0, true);
+	h2_respond(&s.calls[2].stream, 200, none, 0, true); /* early: we ask for silence */
+	h2_reset(&s.calls[1].stream, H2_CANCEL);
+	h2_fill(s.h2, &out);
+	/* What was under way to streams that we reset is ignored, trailers too. */
+	put_frame(&in, F_DATA, 0, 5, SV("x"));
+	put_headers(&in, 5, "a=b", true);
+	put_frame(&in, F_DATA, 0, 7, SV("x"));
+	put_headers(&in, 7, "a=b", true);
+	assert_false(refuses(&s, &in, &out, F_RST, 5, &f));
+	assert_false(find_frame(buf_sv(&out), F_RST, 7, &f));
+	assert_false(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
+	/* DATA on a stream that ended in order is its own error. */
+	put_frame(&in, F_DATA, 0, 1, SV("x"));
+	assert_true(refuses(&s, &in, &out, F_RST, 1, &f));
+	assert_int_equal(frame_u32(&f, 0), H2_STREAM_CLOSED);
+	/* HEADERS there, or on an id that was skipped, end the connection. */
+	put_headers(&in, 3, REQ, true);
+	assert_true(refuses(&s, &in, &out, F_GOAWAY, 0, &f));
+	assert_int_equal(frame_u32(&f, 4), H2_STREAM_CLOSED);
+	assert_int_equal(s.n, 3);
+	raw_done(&s, &in, &out);
+
+	raw_init(&s, &in, &out);
+	put_headers(&in, 1, REQ, false);
+	put_frame(&in, F_RST, 0, 1, SV("\0\0\0\10"));
+	put_frame(&in, F_DATA, 0, 1, SV("x"));
+	assert_true(refuses(&s, &in, &out, F_RST, 1, &f));
+	assert_int_equal(frame_u32(&f, 0), H2_STREAM_CLOSED);
+	assert_false(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
+	raw_done(&s, &in, &out);
+}
+
+/* After the last GOAWAY new streams are ignored, with all that belongs to them. */
+static void test_closed_after_goaway(void **state)
+{
+	struct buf in, out;
+	struct frame f;
+	struct end s;
+
+	(void)state;
+	raw_init(&s, &in, &out);
+	put_headers(&in, 1, REQ, false);
+	assert_false(refuses(&s, &in, &out, F_GOAWAY, 0, &f));
+	h2_goaway(s.h2, H2_NO_ERROR);
+	h2_fill(s.h2, &out);
+	put_headers(&in, 3, REQ, false);
+	put_frame(&in, F_DATA, 0, 3, SV("x"));
+	put_headers(&in, 3, "a=b", true);
+	put_frame(&in, F_DATA, F_END_STREAM, 1, SV("x"));
+	assert_false(refuses(&s, &in, &out, F_RST, 3, &f));
+	assert_false(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
+	assert_true(s.calls[0].ended);
+	assert_int_equal(s.n, 1);
+	raw_done(&s, &in, &out);
+}
+
 static void test_bad_preface(void **state)
 {
 	struct buf in, out;
@@ -790,6 +874,7 @@ int main(void)
 		cmocka_unit_test(test_request_trailers), cmocka_unit_test(test_big_header_list),
 		cmocka_unit_test(test_floods),		 cmocka_unit_test(test_ping_per_data),
 		cmocka_unit_test(test_calm_refills),	 cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_closed_streams),	 cmocka_unit_test(test_closed_after_goaway),
 		cmocka_unit_test(test_bad_preface),	 cmocka_unit_test(test_connection_error),
 		cmocka_unit_test(test_garbage),
 	};

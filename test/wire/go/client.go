@@ -254,14 +254,20 @@ var clientTests = []struct {
 		fmt.Printf("# 6400 calls in %v\n", time.Since(start).Round(time.Millisecond))
 		return err
 	}},
-	{"1500 calls at once wait for a free stream", func(ctx context.Context, c conn, _ string) error {
+	{"1500 calls at once wait for a free stream", func(ctx context.Context, c conn, socket string) error {
+		// On a connection of its own: on the full one it would wait too.
+		other, err := dial(socket)
+		if err != nil {
+			return err
+		}
+		defer other.Close()
 		done := make(chan error, 1)
 		go func() {
 			done <- parallel(1500, func() error { _, err := c.call(ctx, "Hang", nil); return err })
 		}()
 		// Only 1024 get in; releasing them lets the rest in.
 		for n := 0; n < 1500; {
-			out, err := c.call(ctx, "Release", nil)
+			out, err := other.call(ctx, "Release", nil)
 			if err != nil {
 				return err
 			}

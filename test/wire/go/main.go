@@ -25,6 +25,9 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == "server" {
 		os.Exit(server(os.Args[2]))
 	}
-	fmt.Fprintf(os.Stderr, "usage: %s client SOCKET [TEST...] | server SOCKET   (grpc-go %s)\n", os.Args[0], grpc.Version)
+	if len(os.Args) == 3 && os.Args[1] == "relay" {
+		os.Exit(relay(os.Args[2]))
+	}
+	fmt.Fprintf(os.Stderr, "usage: %s client SOCKET [TEST...] | server SOCKET | relay SOCKET   (grpc-go %s)\n", os.Args[0], grpc.Version)
 	os.Exit(2)
 }
