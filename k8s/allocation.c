@@ -5,6 +5,7 @@
 #include "core/jsonw.h"
 #include "core/map.h"
 #include "core/mem.h"
+#include "k8s/digest.h"
 
 #define CONFIG_TEXT_MAX ((size_t)16 << 10) /* 10 KiB of parameters, re-spelled by us */
 
@@ -110,28 +111,21 @@ static int decode_configs(const struct json *list, const char *driver, struct al
 	return 0;
 }
 
-/* FNV-1a, 64 bit: stable across processes and versions, since it is compared with the ledger's. */
-static uint64_t fold(uint64_t h, const char *s)
-{
-	for (const char *p = s ? s : "\001"; *p; p++)
-		h = (h ^ (unsigned char)*p) * 0x100000001b3u;
-	return (h ^ 0xffu) * 0x100000001b3u;
-}
-
+/* Kept in the ledger and compared with it after an upgrade. */
 static uint64_t digest(const struct allocation *a)
 {
-	uint64_t h = 0xcbf29ce484222325u;
+	uint64_t h = DIGEST_START;
 
 	for (size_t i = 0; i < a->results_n; i++) {
 		const struct allocation_result *r = &a->results[i];
 
-		h = fold(fold(fold(h, r->request), r->pool), r->device);
-		h = fold(fold(h, r->share_id), r->admin ? "admin" : "");
+		h = digest_str(digest_str(digest_str(h, r->request), r->pool), r->device);
+		h = digest_str(digest_str(h, r->share_id), r->admin ? "admin" : "");
 	}
 	for (size_t i = 0; i < a->configs_n; i++) {
 		for (size_t j = 0; j < a->configs[i].requests_n; j++)
-			h = fold(h, a->configs[i].requests[j]);
-		h = fold(h, a->configs[i].text);
+			h = digest_str(h, a->configs[i].requests[j]);
+		h = digest_str(h, a->configs[i].text);
 	}
 	return h;
 }

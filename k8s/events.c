@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "k8s/api/client.h"
+#include "k8s/digest.h"
 
 #define REPEAT_MS     600000u /* the same event within 10 minutes is told once */
 #define RECENT_MAX    256u    /* remembered for that; the oldest is forgotten */
@@ -51,13 +52,6 @@ void events_free(struct events **ep)
 	mem_free(e->node);
 	mem_free(e);
 	*ep = NULL;
-}
-
-static uint64_t fold(uint64_t h, const char *s)
-{
-	for (const char *p = s ? s : ""; *p; p++)
-		h = (h ^ (unsigned char)*p) * 0x100000001b3u;
-	return (h ^ 0xffu) * 0x100000001b3u;
 }
 
 static bool told_lately(struct events *e, uint64_t key)
@@ -185,8 +179,8 @@ static void send(struct events *e, const struct events_object *o, const char *ty
 		.fn = on_sent,
 		.arg = e
 	};
-	uint64_t key =
-	    fold(fold(fold(fold(0xcbf29ce484222325u, o->name), o->uid), reason), message);
+	uint64_t key = digest_str(
+	    digest_str(digest_str(digest_str(DIGEST_START, o->name), o->uid), reason), message);
 	struct buf body;
 
 	if (e->forbidden || !*o->name || told_lately(e, key) || too_many(e))
@@ -200,32 +194,36 @@ static void send(struct events *e, const struct events_object *o, const char *ty
 	buf_done(&body);
 }
 
-void events_warn(struct events *e, const struct events_object *o, const char *reason,
-		 const char *fmt, ...)
+PRINTF(5, 0)
+static void tell(struct events *e, const struct events_object *o, const char *type,
+		 const char *reason, const char *fmt, va_list ap)
 {
 	char message[MESSAGE_MAX];
-	va_list ap;
 
 	if (!e)
 		return;
-	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
+	send(e, o, type, reason, message);
+}
+
+void events_warn(struct events *e, const struct events_object *o, const char *reason,
+		 const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(e, o, "Warning", reason, fmt, ap);
 	va_end(ap);
-	send(e, o, "Warning", reason, message);
 }
 
 void events_note(struct events *e, const struct events_object *o, const char *reason,
 		 const char *fmt, ...)
 {
-	char message[MESSAGE_MAX];
 	va_list ap;
 
-	if (!e)
-		return;
 	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
+	tell(e, o, "Normal", reason, fmt, ap);
 	va_end(ap);
-	send(e, o, "Normal", reason, message);
 }
 
 uint64_t events_sent(const struct events *e)

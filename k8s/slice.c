@@ -3,28 +3,15 @@
 #include "core/jsonw.h"
 #include "core/mem.h"
 #include "k8s/api/quantity.h"
+#include "k8s/digest.h"
 
 #define INDEX_DIGITS 5 /* of the name, hexadecimal: what the Go controller writes and adopts */
 
-/* FNV-1a, 64 bit. Parts end with a byte that no text holds, so that they cannot run together. */
-static uint64_t fold(uint64_t h, struct sv s)
+static uint64_t digest_i64(uint64_t h, int64_t v)
 {
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ (unsigned char)s.p[i]) * 0x100000001b3u;
-	return (h ^ 0xffu) * 0x100000001b3u;
+	return digest_bytes(h, sv_make(&v, sizeof(v)));
 }
 
-static uint64_t fold_str(uint64_t h, const char *s)
-{
-	return fold(h, sv_str(s));
-}
-
-static uint64_t fold_i64(uint64_t h, int64_t v)
-{
-	return fold(h, sv_make(&v, sizeof(v)));
-}
-
-static const uint64_t fold_start = 0xcbf29ce484222325u;
 static const char *const kind_names[] = { "int", "bool", "string", "version" };
 
 /* ---- digests: members of an object are added up, so their order does not matter ---- */
@@ -42,10 +29,10 @@ static uint64_t digest_attribute(const struct gpu_attribute *a)
 	uint64_t h;
 
 	attribute_key(a, key, sizeof(key));
-	h = fold_str(fold_str(fold_start, key), kind_names[a->kind]);
+	h = digest_str(digest_str(DIGEST_START, key), kind_names[a->kind]);
 	if (a->kind == GPU_INT || a->kind == GPU_BOOL)
-		return fold_i64(h, a->i);
-	return fold_str(h, a->s);
+		return digest_i64(h, a->i);
+	return digest_str(h, a->s);
 }
 
 static uint64_t digest_device(const struct gpu_device *d)
@@ -55,49 +42,50 @@ static uint64_t digest_device(const struct gpu_device *d)
 	for (size_t i = 0; i < d->attributes_n; i++)
 		sum += digest_attribute(&d->attributes[i]);
 	for (size_t i = 0; i < d->capacities_n; i++)
-		sum += fold_i64(fold_str(fold_str(fold_start, "capacity"), d->capacities[i].name),
-				(int64_t)d->capacities[i].value);
-	return fold_i64(fold_str(fold_start, d->name), (int64_t)sum);
+		sum += digest_i64(
+		    digest_str(digest_str(DIGEST_START, "capacity"), d->capacities[i].name),
+		    (int64_t)d->capacities[i].value);
+	return digest_i64(digest_str(DIGEST_START, d->name), (int64_t)sum);
 }
 
 uint64_t slice_digest(const struct gpu_device *const *devices, size_t n)
 {
-	uint64_t h = fold_start;
+	uint64_t h = DIGEST_START;
 
 	for (size_t i = 0; i < n; i++)
-		h = fold_i64(h, (int64_t)digest_device(devices[i]));
+		h = digest_i64(h, (int64_t)digest_device(devices[i]));
 	return h;
 }
 
 static uint64_t json_attribute(const char *key, const struct json *value)
 {
-	uint64_t h = fold_str(fold_start, key);
+	uint64_t h = digest_str(DIGEST_START, key);
 	const struct json *v;
 	const char *kind;
 	void *pos = NULL;
 
 	while (json_next(value, &pos, &kind, &v)) {
-		h = fold_str(h, kind);
+		h = digest_str(h, kind);
 		if (json_kind(v) == JSON_BOOL)
-			h = fold_i64(h, json_flag(v, false));
+			h = digest_i64(h, json_flag(v, false));
 		else if (json_kind(v) == JSON_INT)
-			h = fold_i64(h, json_i64(v, 0));
+			h = digest_i64(h, json_i64(v, 0));
 		else
-			h = fold(h, json_sv(v));
+			h = digest_bytes(h, json_sv(v));
 	}
 	return h;
 }
 
 static uint64_t json_capacity(const char *key, const struct json *value)
 {
-	uint64_t h = fold_str(fold_str(fold_start, "capacity"), key);
+	uint64_t h = digest_str(digest_str(DIGEST_START, "capacity"), key);
 	const struct json *v = json_get(value, "value");
 	struct quantity q;
 	int64_t whole;
 
 	if (!quantity_read(v, &q) && !quantity_i64(&q, &whole))
-		return fold_i64(h, whole);
-	return fold(h, json_sv(v));
+		return digest_i64(h, whole);
+	return digest_bytes(h, json_sv(v));
 }
 
 /* Members that we never write (taints of another's hand, counters) must not look like ours. */
@@ -115,7 +103,7 @@ static uint64_t json_foreign(const struct json *device)
 		for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 			known = known || sv_eqs(sv_str(key), ours[i]);
 		if (!known)
-			sum += fold_str(fold_start, key);
+			sum += digest_str(DIGEST_START, key);
 	}
 	return sum;
 }
@@ -134,15 +122,16 @@ static uint64_t json_device(const struct json *device, enum api_version v)
 	pos = NULL;
 	while (json_next(json_get(body, "capacity"), &pos, &key, &value))
 		sum += json_capacity(key, value);
-	return fold_i64(fold(fold_start, json_sv(json_get(device, "name"))), (int64_t)sum);
+	return digest_i64(digest_bytes(DIGEST_START, json_sv(json_get(device, "name"))),
+			  (int64_t)sum);
 }
 
 static uint64_t json_devices(const struct json *devices, enum api_version v)
 {
-	uint64_t h = fold_start;
+	uint64_t h = DIGEST_START;
 
 	for (size_t i = 0; i < json_len(devices); i++)
-		h = fold_i64(h, (int64_t)json_device(json_at(devices, i), v));
+		h = digest_i64(h, (int64_t)json_device(json_at(devices, i), v));
 	return h;
 }
 
