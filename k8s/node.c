@@ -6,12 +6,13 @@
 #include "core/jsonw.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "k8s/digest.h"
+#include "transport/sock.h"
 
 #define START_GRACE_MS	30000u /* existing slices stay this long while the GPUs are not ready */
 #define UNLOAD_GRACE_MS 5000u  /* and this long when the vendor's driver goes away */
 #define REGISTERING_MS	5000u  /* the kubelet connects before it confirms, or a moment later */
 #define CHECKPOINT_MAX	((size_t)64 << 20)
-#define PATH_BYTES	512
 
 struct driver {
 	struct loop *loop;
@@ -261,6 +262,22 @@ static int install_hook(struct driver *d, struct err *e)
 	return 0;
 }
 
+/* "<folder>/<name>-<instance><end>"; the instance's digest where a long folder leaves no room. */
+static char *socket_path(const char *folder, const char *name, const char *instance,
+			 const char *end)
+{
+	char *path;
+
+	if (!instance)
+		return mem_printf("%s/%s%s", folder, name, end);
+	path = mem_printf("%s/%s-%s%s", folder, name, instance, end);
+	if (strlen(path) <= SOCK_PATH_MAX)
+		return path;
+	mem_free(path);
+	return mem_printf("%s/%s-%016llx%s", folder, name,
+			  (unsigned long long)digest_str(DIGEST_START, instance), end);
+}
+
 static void name_files(struct driver *d)
 {
 	const struct roots *roots = d->conf.roots;
@@ -268,13 +285,8 @@ static void name_files(struct driver *d)
 
 	d->folder = mem_printf("%s/%s", roots->plugins, d->name);
 	d->ledger_path = mem_printf("%s/ledger", d->folder);
-	if (instance) {
-		d->socket = mem_printf("%s/dra-%s.sock", d->folder, instance);
-		d->registrar = mem_printf("%s/%s-%s-reg.sock", roots->registry, d->name, instance);
-	} else {
-		d->socket = mem_printf("%s/dra.sock", d->folder);
-		d->registrar = mem_printf("%s/%s-reg.sock", roots->registry, d->name);
-	}
+	d->socket = socket_path(d->folder, "dra", instance, ".sock");
+	d->registrar = socket_path(roots->registry, d->name, instance, "-reg.sock");
 }
 
 static int start_claims(struct driver *d, struct err *e)
