@@ -15,7 +15,6 @@
 #define OPEN_RETRY_MS	  5000u
 #define BODY_VERSION	  1
 #define FILE_MAX	  ((size_t)1 << 30)
-#define PATH_BYTES	  512
 
 struct ledger {
 	struct loop *loop;

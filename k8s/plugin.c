@@ -271,41 +271,38 @@ static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, 
 	batch_finish(b); /* at once when the call names no claim: a probe does that */
 }
 
-static void note_call(struct plugin *p, const char *method, uint64_t *counter)
+/* `readable`: the bytes were a message; `claims` are what it names. */
+static void take_call(struct plugin *p, struct grpc_call *call, bool prepare, bool readable,
+		      Dra__Claim **claims, size_t n)
 {
+	const char *wrong = readable ? wrong_claims(claims, n) : "the request is no message";
+
 	p->stats.last_call_wall_ms = loop_wall_ms(p->loop);
-	p->stats.last_method = method;
-	(*counter)++;
+	p->stats.last_method = prepare ? "NodePrepareResources" : "NodeUnprepareResources";
+	p->stats.prepares += prepare;
+	p->stats.unprepares += !prepare;
+	if (wrong)
+		grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "%s: %s", p->stats.last_method, wrong);
+	else
+		start_batch(p, call, prepare, claims, n);
 }
 
 static void on_prepare(void *ctx, struct grpc_call *call, struct sv message)
 {
-	struct plugin *p = ctx;
 	Dra__PrepareRequest *m =
 	    dra__prepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
-	const char *wrong = m ? wrong_claims(m->claims, m->n_claims) : "the request is no message";
 
-	note_call(p, "NodePrepareResources", &p->stats.prepares);
-	if (wrong)
-		grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "NodePrepareResources: %s", wrong);
-	else
-		start_batch(p, call, true, m->claims, m->n_claims);
+	take_call(ctx, call, true, m, m ? m->claims : NULL, m ? m->n_claims : 0);
 	if (m)
 		dra__prepare_request__free_unpacked(m, NULL);
 }
 
 static void on_unprepare(void *ctx, struct grpc_call *call, struct sv message)
 {
-	struct plugin *p = ctx;
 	Dra__UnprepareRequest *m =
 	    dra__unprepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
-	const char *wrong = m ? wrong_claims(m->claims, m->n_claims) : "the request is no message";
 
-	note_call(p, "NodeUnprepareResources", &p->stats.unprepares);
-	if (wrong)
-		grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "NodeUnprepareResources: %s", wrong);
-	else
-		start_batch(p, call, false, m->claims, m->n_claims);
+	take_call(ctx, call, false, m, m ? m->claims : NULL, m ? m->n_claims : 0);
 	if (m)
 		dra__unprepare_request__free_unpacked(m, NULL);
 }
