@@ -227,6 +227,7 @@ static int start_serving(struct node *n, struct err *e)
 				   .inventory = n->inventory,
 				   .api = n->api,
 				   .disk = n->disk,
+				   .in_use = n->in_use,
 				   .conflict = n->conflict,
 				   .node = n->o.node_name };
 

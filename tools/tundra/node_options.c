@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "core/gate.h"
+#include "core/mem.h"
 #include "core/sv.h"
 
 #define AT(field) .offset = offsetof(struct node_options, field)
@@ -306,8 +307,61 @@ static const struct gate gates[NODE_GATES] = {
 	[GATE_LOGGING_BETA] = { "LoggingBetaOptions", GATE_BETA, true, false },
 };
 
+/* As upstream's default for it, "" is the same as nothing. */
+static void unset_if_empty(char **text)
+{
+	if (!*text || **text)
+		return;
+	mem_free(*text);
+	*text = NULL;
+}
+
+/* They are watched and joined to, hence absolute; NULL: the default, or a search. */
+static int check_folders(const struct node_options *o, struct err *e)
+{
+	const struct {
+		const char *flag, *value;
+	} folders[] = { { "cdi-root", o->cdi_root },
+			{ "nvidia-driver-root", o->driver_root },
+			{ "container-driver-root", o->container_driver_root },
+			{ "host-root", o->host_root },
+			{ "kubelet-registrar-directory-path", o->registry },
+			{ "kubelet-plugins-directory-path", o->plugins },
+			{ "run-directory", o->run_folder },
+			{ "dev-root", o->dev_root },
+			{ "proc-root", o->proc_root },
+			{ "sys-root", o->sys_root } };
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		if (folders[i].value && *folders[i].value != '/')
+			return err_set(e, -EINVAL, "--%s=%s must begin with /", folders[i].flag,
+				       folders[i].value);
+	return 0;
+}
+
+static int check_endpoint(const char *endpoint, struct err *e)
+{
+	const char *colon = strrchr(endpoint, ':');
+	int64_t port;
+
+	if (colon && !sv_i64(sv_str(colon + 1), &port) && port >= 0 && port <= UINT16_MAX)
+		return 0;
+	return err_set(e, -EINVAL, "--http-endpoint=%s is not HOST:PORT", endpoint);
+}
+
 static int check(struct node_options *o, struct err *e)
 {
+	int r;
+
+	unset_if_empty(&o->hook_path);
+	unset_if_empty(&o->hook_source);
+	unset_if_empty(&o->worker_path);
+	unset_if_empty(&o->pod_uid);
+	unset_if_empty(&o->qps);
+	unset_if_empty(&o->http_endpoint);
+	unset_if_empty(&o->driver_root);
+	unset_if_empty(&o->container_driver_root);
+	unset_if_empty(&o->host_root);
 	if (!o->node_name || !*o->node_name)
 		return err_set(
 		    e, -EINVAL,
@@ -325,6 +379,13 @@ static int check(struct node_options *o, struct err *e)
 			return err_set(e, -EINVAL, "--kube-api-qps=%s is no positive number",
 				       o->qps);
 	}
+	r = check_folders(o, e);
+	if (!r && o->http_endpoint)
+		r = check_endpoint(o->http_endpoint, e);
+	if (r < 0)
+		return r;
+	if (o->pod_uid && strchr(o->pod_uid, '/'))
+		return err_set(e, -EINVAL, "--pod-uid=%s is no UID", o->pod_uid);
 	if (*o->metrics_path != '/')
 		return err_set(e, -EINVAL, "--metrics-path=%s must begin with /", o->metrics_path);
 	return gate_parse(gates, NODE_GATES, o->feature_gates ? o->feature_gates : "", o->gates, e);

@@ -7,6 +7,7 @@
 #include "core/version.h"
 #include "k8s/api/client.h"
 #include "k8s/conflict.h"
+#include "tools/tundra/in_use.h"
 #include "transport/grpc_health.h"
 #include "transport/h2_client.h"
 #include "transport/http.h"
@@ -112,6 +113,7 @@ static void status_workers(struct serve *s, struct jsonw *w)
 	for (size_t i = 0; i < n; i++)
 		status_worker(w, workers[i].role, workers[i].stats);
 	status_worker(w, "disk", worker_stats(s->conf.disk));
+	status_worker(w, "host", in_use_worker(s->conf.in_use));
 	jsonw_end(w);
 }
 

@@ -7,6 +7,7 @@
 #include "k8s/node.h"
 
 struct conflict;
+struct in_use;
 struct serve;
 struct serve_conf {
 	const char *http_endpoint, *metrics_path; /* endpoint NULL or "": none */
@@ -18,6 +19,7 @@ struct serve_conf {
 	struct inventory *inventory;
 	struct api *api;
 	struct worker *disk;
+	struct in_use *in_use;
 	struct conflict *conflict;
 };
 int serve_new(struct loop *l, const struct serve_conf *conf, struct serve **out,
