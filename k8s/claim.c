@@ -88,10 +88,15 @@ static void shed(struct claim *c)
 
 void claim_move(struct claim *c, enum claim_state next)
 {
-	bool was = sm_state(&c->sm) == PREPARED;
+	bool was = sm_state(&c->sm) == PREPARED, was_in_flight = claim_in_flight(c);
 	struct claims *o = c->owner;
 
 	sm_move(&c->sm, (int)next);
+	o->in_flight += (size_t)claim_in_flight(c) - (size_t)was_in_flight;
+	if (next == WAITING)
+		list_push(&o->waiters, &c->waiter);
+	else
+		list_remove(&c->waiter);
 	if (next == PREPARED)
 		shed(c);
 	if (was == (next == PREPARED))
@@ -271,6 +276,7 @@ void claim_bury(struct claim *c)
 	loop_task_stop(&c->tick);
 	loop_timer_stop(&c->timer);
 	list_remove(&c->repair);
+	list_remove(&c->waiter);
 	list_remove(&c->node);
 	map_del(&o->by_uid, sv_str(c->uid));
 	loop_defer_free(o->loop, c, claim_free);

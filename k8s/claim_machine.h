@@ -35,6 +35,7 @@ struct claim {
 	struct claims *owner;
 	struct list node;   /* claims->all */
 	struct list repair; /* claims->repairs, when its CDI file is to be compared */
+	struct list waiter; /* claims->waiters, while WAITING */
 	char *uid, *ns, *name;
 	struct list prepares, unprepares; /* of struct claim_call */
 	struct ledger_claim *record;	  /* on disk, or on its way there (STORING); NULL before */
@@ -60,10 +61,10 @@ struct claims {
 	struct ledger *ledger;
 	struct hold hold;
 	struct map by_uid; /* -> struct claim */
-	struct list all, repairs;
+	struct list all, repairs, waiters;
 	struct loop_timer repair_timer; /* lets the loop breathe between two bites of repairs */
-	size_t prepared, waiting;
-	uint64_t calls; /* so far: their order */
+	size_t prepared, waiting, in_flight; /* counted: nothing here may grow with the claims */
+	uint64_t calls;			     /* so far: their order */
 	bool draining;
 	void (*idle)(void *arg);
 	void *idle_arg;

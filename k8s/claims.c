@@ -7,21 +7,16 @@
 
 void claims_wake_waiting(struct claims *o)
 {
-	list_for_each (n, &o->all) {
-		struct claim *c = list_entry(n, struct claim, node);
-
-		if (sm_state(&c->sm) == WAITING)
-			loop_task_post(&c->tick);
-	}
+	list_for_each (n, &o->waiters)
+		loop_task_post(&list_entry(n, struct claim, waiter)->tick);
 }
 
 void claims_settle(struct claims *o)
 {
 	void (*idle)(void *arg) = o->idle;
 
-	list_for_each (n, &o->all)
-		if (claim_in_flight(list_entry(n, struct claim, node)))
-			return;
+	if (o->in_flight)
+		return;
 	ledger_settle(o->ledger);
 	if (!o->draining || !idle)
 		return;
@@ -210,10 +205,7 @@ static bool may_yield(void *arg)
 {
 	struct claims *o = arg;
 
-	list_for_each (n, &o->all)
-		if (claim_in_flight(list_entry(n, struct claim, node)))
-			return false;
-	return true;
+	return !o->in_flight;
 }
 
 static void on_compact(void *arg, struct ledger *l)
@@ -246,6 +238,7 @@ int claims_new(struct loop *l, const struct claims_conf *conf, struct claims **o
 	map_init(&o->by_uid);
 	list_init(&o->all);
 	list_init(&o->repairs);
+	list_init(&o->waiters);
 	loop_timer_init(&o->repair_timer, l, repair_some, o);
 	ledger.on_claim = on_claim;
 	ledger.on_gone = on_gone;
