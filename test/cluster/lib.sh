@@ -5,10 +5,9 @@
 # Everything it made must be gone at its end: run looks at the ledger, the CDI folder, the kubelet's cache and its error counters.
 
 CLUSTER=$TOP/tools/cluster
-RELEASE=tundra
+# shellcheck source=tools/lib/cluster-tundra.sh
+. "$TOP/tools/lib/cluster-tundra.sh"
 # shellcheck disable=SC2034 # for run and the tests
-DAEMONSET=$RELEASE-kubelet-plugin
-TEST_IMAGE=localhost/tundra-test:1
 NVIDIA_MAJOR=195
 # Until a signal comes; as process 1 a shell without a trap would ignore it.
 IDLE="trap 'exit 0' TERM; sleep infinity & wait"
