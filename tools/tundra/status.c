@@ -111,13 +111,30 @@ static void print_age(int64_t now_ms, int64_t then_ms)
 		printf("%lld s ago\n", (long long)(s > 0 ? s : 0));
 }
 
-static void print_devices(const struct json *devices)
+/* "namespace/name" of a claim by its UID; the UID itself when it is not listed. */
+static const char *claim_name(const struct json *claims, const char *uid, char *out, size_t size)
 {
+	for (size_t i = 0; i < json_len(claims); i++) {
+		const struct json *c = json_at(claims, i);
+
+		if (!sv_eqs(json_sv(json_get(c, "uid")), uid))
+			continue;
+		snprintf(out, size, "%s/%s", str(c, "namespace"), str(c, "name"));
+		return out;
+	}
+	return uid;
+}
+
+static void print_devices(const struct json *devices, const struct json *claims)
+{
+	char name[512];
+
 	printf("\n%-8s %-42s %-14s %-24s %9s  %s\n", "DEVICE", "UUID", "PCI", "PRODUCT", "MEMORY",
 	       "STATE");
 	for (size_t i = 0; i < json_len(devices); i++) {
 		const struct json *d = json_at(devices, i);
-		const char *trouble = str(d, "trouble"), *claim = str(d, "claim");
+		const char *trouble = str(d, "trouble");
+		const char *claim = claim_name(claims, str(d, "claim"), name, sizeof(name));
 
 		printf("%-8s %-42s %-14s %-24s %5lld GiB  ", str(d, "name"), str(d, "uuid"),
 		       str(d, "pci"), str(d, "product"),
@@ -191,7 +208,7 @@ static void print_table(const struct json *s)
 		   str(api, "lastError"));
 	print_line("ledger", json_str(json_get(d, "ledger", "state"), ""),
 		   json_str(json_get(d, "ledger", "reason"), ""));
-	printf("%-14s %lld devices in %lld slices, generation %lld%s\n", "published",
+	printf("%-14s devices %lld, slices %lld, generation %lld%s\n", "published",
 	       (long long)json_i64(json_get(pub, "devices"), 0),
 	       (long long)json_i64(json_get(pub, "slices"), 0),
 	       (long long)json_i64(json_get(pub, "generation"), 0),
@@ -204,7 +221,7 @@ static void print_table(const struct json *s)
 	print_age(now, json_i64(json_get(pub, "lastPublishMs"), 0));
 	printf("%-14s ", "last call");
 	print_age(now, json_i64(json_get(d, "kubelet", "lastCallMs"), 0));
-	print_devices(json_get(inv, "devices"));
+	print_devices(json_get(inv, "devices"), json_get(d, "claims"));
 	print_claims(json_get(d, "claims"));
 	print_workers(json_get(s, "workers"));
 }
