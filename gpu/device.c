@@ -51,12 +51,11 @@ static void device_text(char out[GPU_TEXT_MAX + 1], const char *s)
 		size = device_character(s);
 		if (n + (size ? size : 1) > GPU_TEXT_MAX)
 			break;
-		if (size > 1)
-			memcpy(out + n, s, size);
-		else
-			out[n] = size == 0				  ? '?'
-				 : (unsigned char)*s < 0x20 || *s == 0x7f ? ' '
-									  : *s;
+		memcpy(out + n, s, size ? size : 1);
+		if (size == 0)
+			out[n] = '?';
+		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			out[n] = ' ';
 		n += size ? size : 1;
 		s += size ? size : 1;
 	}

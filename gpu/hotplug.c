@@ -118,31 +118,35 @@ static void hotplug_on_uevent(void *arg, const struct uevent *ev)
 	hotplug_event(h, "PCI device", ev->pci_slot);
 }
 
-static void hotplug_open_uevents(struct hotplug *h)
+/* The kernel's events, or the test's. Without them device nodes still tell. */
+static int hotplug_uevent_fd(struct hotplug *h)
 {
-	int fd = h->conf.uevent_fd;
+	int fd;
 
-	h->uevent_fd = -1;
-	if (fd < 0) {
-		fd = h->uevent_fd = uevent_open();
-		if (fd < 0) {
-			log_warn("no kernel events, hot-plug is seen by device nodes only",
-				 LOG_S("error", strerror(-fd)));
-			return;
-		}
-	}
-	h->uevents = uevent_new(h->loop, fd, "pci", hotplug_on_uevent, h);
+	if (h->conf.uevent_fd >= 0)
+		return h->conf.uevent_fd;
+	fd = uevent_open();
+	if (fd < 0)
+		log_warn("no kernel events, hot-plug is seen by device nodes only",
+			 LOG_S("error", strerror(-fd)));
+	else
+		h->uevent_fd = fd;
+	return fd;
 }
 
 struct hotplug *hotplug_new(struct loop *l, const struct hotplug_conf *conf)
 {
 	struct hotplug *h = MEM_NEW(struct hotplug);
+	int fd;
 
 	h->loop = l;
 	h->conf = *conf;
+	h->uevent_fd = -1;
 	list_init(&h->folders);
 	loop_timer_init(&h->timer, l, hotplug_on_timer, h);
-	hotplug_open_uevents(h);
+	fd = hotplug_uevent_fd(h);
+	if (fd >= 0)
+		h->uevents = uevent_new(l, fd, "pci", hotplug_on_uevent, h);
 	return h;
 }
 

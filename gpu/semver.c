@@ -35,7 +35,7 @@ int semver_normalise(struct sv text, char out[SEMVER_TEXT_MAX + 1])
 			break;
 		rest = sv_drop(rest, 1);
 	}
-	if (i < 3 && rest.n && !memchr("-+ ", rest.p[0], 3))
+	if (i < 3 && rest.n && rest.p[0] != '-' && rest.p[0] != '+' && rest.p[0] != ' ')
 		return -EINVAL;
 	n = snprintf(out, SEMVER_TEXT_MAX + 1, SV_FMT "." SV_FMT "." SV_FMT, SV_ARG(part[0]),
 		     SV_ARG(part[1]), SV_ARG(part[2]));

@@ -57,18 +57,22 @@ static void host_name(const struct host_scan *s, const char *pid, char *out, siz
 		out[0] = '\0';
 }
 
-/* The fourth field of stat, behind the name, which may hold anything. */
+/* The fourth field of stat, behind the name, which may hold anything: "42 (a) b) S 1 ...". */
 static pid_t host_parent(const struct host_scan *s, const char *pid)
 {
 	char path[512], line[512];
-	const char *end;
-	int parent;
+	struct sv rest;
+	uint64_t parent;
+	char *end;
 
 	snprintf(path, sizeof(path), "%.300s/%.20s/stat", s->role->roots->proc, pid);
 	if (fsx_line(path, line, sizeof(line)) < 0)
 		return 0;
 	end = strrchr(line, ')');
-	return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
+	if (!end || strlen(end) < 4)
+		return 0;
+	rest = sv_str(end + 4); /* ") S " */
+	return sv_u64(sv_cut(&rest, ' '), &parent) == 0 && parent <= INT32_MAX ? (pid_t)parent : 0;
 }
 
 static bool host_is_ours(const struct host_scan *s, const char *pid)

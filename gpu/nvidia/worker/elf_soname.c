@@ -96,7 +96,7 @@ static int elf_dynamic(const struct elf_file *f, uint64_t *strtab, uint64_t *son
 int elf_soname(int fd, char out[ELF_SONAME_MAX + 1])
 {
 	struct elf_file f = { .fd = fd };
-	uint64_t strtab = 0, soname = 0, at;
+	uint64_t strtab = 0, soname = 0, at = 0;
 	ssize_t n;
 	int r;
 

@@ -3,16 +3,27 @@
 #include <dlfcn.h>
 #include <errno.h>
 
-#define NVLIB_RESOLVE(need, since, ret, symbol, params)                                            \
-	*(void **)(void *)&lib->symbol = dlsym(lib->handle, #symbol);                              \
-	if (!lib->symbol && NVML_##need && !missing)                                               \
-		missing = #symbol;
+#define NVLIB_ROW(need, since, ret, symbol, params)                                                \
+	{ #symbol, offsetof(struct nvlib, symbol), NVML_##need },
+static const struct {
+	const char *name;
+	size_t offset; /* of its pointer in struct nvlib */
+	bool required;
+} symbols[] = { NVML_SYMBOLS(NVLIB_ROW) };
 
+/* The name of an indispensable symbol that is not there, or NULL. */
 static const char *nvlib_resolve(struct nvlib *lib)
 {
 	const char *missing = NULL;
+	void *symbol;
+	size_t i;
 
-	NVML_SYMBOLS(NVLIB_RESOLVE)
+	for (i = 0; i < ARRAY_LEN(symbols); i++) {
+		symbol = dlsym(lib->handle, symbols[i].name);
+		memcpy((char *)lib + symbols[i].offset, &symbol, sizeof(symbol));
+		if (!symbol && symbols[i].required && !missing)
+			missing = symbols[i].name;
+	}
 	return missing;
 }
 
