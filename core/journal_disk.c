@@ -562,11 +562,11 @@ static int compaction_finish(struct journal_disk *d)
 	return 0;
 }
 
-static int compaction_step(struct journal_disk *d)
+static int compaction_step(struct journal_disk *d, uint64_t piece)
 {
 	struct compaction *c = &d->c;
 	/* Twice what came in since: the end is reached however busy the journal is. */
-	uint64_t budget = MAX((uint64_t)JOURNAL_PIECE, 2 * (d->size - c->last_size));
+	uint64_t budget = MAX(piece, 2 * (d->size - c->last_size));
 	int r;
 
 	c->last_size = d->size;
@@ -585,14 +585,15 @@ static int compaction_step(struct journal_disk *d)
 }
 
 /* A failure costs the new file only; the old one stays good unless it says otherwise. */
-static int do_compact(struct journal_disk *d)
+static int do_compact(struct journal_disk *d, struct sv body)
 {
+	uint32_t piece = body.n == 4 ? le_get32(body.p) : JOURNAL_PIECE;
 	int r = 0;
 
 	if (d->c.side.fd < 0)
 		r = compaction_start(d);
 	if (!r)
-		r = compaction_step(d);
+		r = compaction_step(d, piece);
 	if (r)
 		compaction_stop(d);
 	return r;
@@ -735,9 +736,8 @@ static int on_compact(void *ctx, struct sv body, uint32_t deadline_ms, struct bu
 {
 	struct journal_disk *d = ctx;
 
-	(void)body;
 	(void)deadline_ms;
-	return answer(d, ready(d, out) ?: do_compact(d), out);
+	return answer(d, ready(d, out) ?: do_compact(d, body), out);
 }
 
 static int on_reserve(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)

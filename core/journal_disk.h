@@ -24,7 +24,8 @@
 enum journal_method {
 	JOURNAL_M_OPEN = 1, /* journal_disk_put_open() */
 	JOURNAL_M_APPEND,   /* one batch with its commit; landed already (by seq) is success */
-	JOURNAL_M_COMPACT,  /* one piece; begins by itself, .compacting false: done */
+	JOURNAL_M_COMPACT,  /* one piece, of u32 bytes if given; begins by itself, and is done when
+			       .compacting is false */
 	JOURNAL_M_RESERVE,  /* is there room again? */
 	JOURNAL_M_REWRITE,  /* enum journal_rewrite, then bytes: the owner's own image */
 	JOURNAL_M_CLOSE,    /* lets go of the lock */

@@ -191,19 +191,27 @@ static bool batch_damaged(struct sv file, size_t at, size_t end)
 	return true;
 }
 
-static bool all_zero(const char *p, size_t n)
+static size_t zeros_at_end(const char *p, size_t n)
 {
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+	size_t k = 0;
+
+	while (k < n && p[n - 1 - k] == 0)
+		k++;
+	return k;
 }
 
-/* A sector that overlaps [at, end) and holds only zeros there. */
+/*
+ * A sector that overlaps [at, end) and ends in zeros there, as one that was never written does, or
+ * one that was written when only a first part of the batch was in memory (a write cut in two).
+ */
 static bool has_unwritten_sector(struct sv file, size_t at, size_t end)
 {
-	size_t lo, hi;
+	size_t lo, hi, zeros;
 
 	for (lo = at; lo < end; lo = hi) {
 		hi = MIN((lo / SECTOR + 1) * SECTOR, end);
-		if ((lo == at || hi - lo >= ZERO_RUN) && all_zero(file.p + lo, hi - lo))
+		zeros = zeros_at_end(file.p + lo, hi - lo);
+		if (zeros >= ZERO_RUN || (lo == at && zeros == hi - lo))
 			return true;
 	}
 	return false;

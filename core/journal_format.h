@@ -10,10 +10,10 @@
  * their owner keeps fields it does not know. All integers little endian; the file moves between
  * hosts.
  *
- * The last batch is special, since nothing behind it proves that it ever reached the disk: if a
- * sector of it was never written (all zero, as a power cut leaves them in any order) the batch is
- * torn although its commit is there. Damage to the very last commit record itself looks like a torn
- * batch and is taken for one.
+ * The last batch is special, since nothing behind it proves that it ever reached the disk: if it is
+ * damaged and one of its sectors ends in zeros, as a power cut leaves those it never wrote, the
+ * batch is torn although its commit is there. Damage to the very last commit record itself looks
+ * like a torn batch and is taken for one.
  *
  * Records of a kind this version does not know are passed over and kept by compaction; a newer
  * minor version may add kinds, a newer major version is refused.

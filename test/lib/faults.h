@@ -21,7 +21,9 @@ static struct {
 	size_t write_max;    /* bytes that a pwrite takes at most, 0 = all */
 	uint64_t written;    /* by pwrite */
 	unsigned syncs;	     /* fsync and fdatasync */
-	void (*after)(const char *call);
+	bool limited;	     /* pwrite takes `space` more bytes, then the disk is full */
+	size_t space;
+	void (*after)(const char *call, int fd); /* fd -1: a call on names */
 } faults;
 
 static bool faults_hit(const char *call)
@@ -40,12 +42,12 @@ static bool faults_hit(const char *call)
 	return hit;
 }
 
-static long faults_done(const char *call, long r)
+static long faults_done(const char *call, int fd, long r)
 {
 	int e = errno;
 
 	if (faults.on && faults.after)
-		faults.after(call);
+		faults.after(call, fd);
 	errno = e;
 	return r;
 }
@@ -71,10 +73,20 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 
 	if (faults_hit("pwrite"))
 		return -1;
-	r = syscall(SYS_pwrite64, fd, p, faults.write_max ? MIN(n, faults.write_max) : n, at);
-	if (r > 0)
+	if (faults.write_max)
+		n = MIN(n, faults.write_max);
+	if (faults.limited && n && !faults.space) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (faults.limited)
+		n = MIN(n, faults.space);
+	r = syscall(SYS_pwrite64, fd, p, n, at);
+	if (r > 0) {
 		faults.written += (uint64_t)r;
-	return faults_done("pwrite", r);
+		faults.space -= faults.limited ? (size_t)r : 0;
+	}
+	return faults_done("pwrite", fd, r);
 }
 
 static int sync_call(const char *call, long nr, int fd)
@@ -82,7 +94,7 @@ static int sync_call(const char *call, long nr, int fd)
 	faults.syncs++;
 	if (faults_hit(call))
 		return -1;
-	return (int)faults_done(call, syscall(nr, fd));
+	return (int)faults_done(call, fd, syscall(nr, fd));
 }
 
 int fdatasync(int fd)
@@ -99,26 +111,27 @@ int ftruncate(int fd, off_t size)
 {
 	if (faults_hit("ftruncate"))
 		return -1;
-	return (int)faults_done("ftruncate", syscall(SYS_ftruncate, fd, size));
+	return (int)faults_done("ftruncate", fd, syscall(SYS_ftruncate, fd, size));
 }
 
 int fallocate(int fd, int mode, off_t at, off_t n)
 {
 	if (faults_hit("fallocate"))
 		return -1;
-	return (int)faults_done("fallocate", syscall(SYS_fallocate, fd, mode, at, n));
+	return (int)faults_done("fallocate", fd, syscall(SYS_fallocate, fd, mode, at, n));
 }
 
 int rename(const char *from, const char *to)
 {
 	if (faults_hit("rename"))
 		return -1;
-	return (int)faults_done("rename", syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+	return (int)faults_done("rename", -1,
+				syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
 
 int unlink(const char *path)
 {
 	if (faults_hit("unlink"))
 		return -1;
-	return (int)faults_done("unlink", syscall(SYS_unlinkat, AT_FDCWD, path, 0));
+	return (int)faults_done("unlink", -1, syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
