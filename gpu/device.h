@@ -1,7 +1,9 @@
 #pragma once
 /*
  * What a device is, in plain C: identity, attributes, capacities, and what a container needs to use
- * it. Knows no claims, no JSON, no CDI. Owner: struct inventory; others hold a slab handle.
+ * it. Knows no claims, no JSON, no CDI. Owner: struct inventory; others hold a slab handle. Its
+ * address is as stable as the handle; attributes, capacities and edits are replaced as a whole when
+ * it changes, so pointers to them are good for one turn of the loop.
  */
 #include "core/list.h"
 #include "core/slab.h"
