@@ -1,179 +1,209 @@
-/*
- * One inotify descriptor per watched folder. Watched is the folder itself, or, while it is not
- * there, its nearest existing parent, whose every event is a reason to try again. Both are told as
- * "look anew" (name NULL) when the folder comes or goes, since what happened in between is not
- * known.
- */
 #include "core/fswatch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "core/mem.h"
-#include "core/sv.h"
 
-#define FOLDER_EVENTS                                                                              \
-	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF |        \
-	 IN_MOVE_SELF | IN_ONLYDIR)
-#define PARENT_EVENTS (IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
-#define READ_BYTES    16384
+/*
+ * Every folder on the way to the watched one has a watch: the last one that exists on its entries,
+ * those above only on being moved or removed themselves, which is silent otherwise. Whatever of
+ * this changes, all watches are made anew on a fresh descriptor: that also drops events of folders
+ * that are not ours any more.
+ *
+ *   watching /a/b/c, which does not exist:   /, /a: SELF    /a/b: entries, only "c" matters
+ *   it was made:                             /, /a, /a/b: SELF    /a/b/c: entries, all are told
+ */
+enum {
+	SELF = IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR,
+	ENTRIES = SELF | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB,
+};
+/* Deep enough for any path of ours; what is deeper has no name of PATH_MAX bytes. */
+enum { DEPTH_MAX = 64 };
+/* A read returns as many events as fit. */
+enum { READ_SIZE = 16 << 10, READS_PER_TURN = 16 };
+/* A folder that appears and vanishes while we look: once a turn is often enough. */
+enum { ARM_TRIES = 8 };
+/* When the kernel refuses a watch for now: its limits are shared by all of root's programs. */
+enum { RETRY_MS = 2000 };
 
 struct fswatch {
 	struct loop *loop;
-	struct loop_io io;
-	struct loop_task tell; /* callbacks come from here, so that the owner may free us in one */
-	char *folder;
-	char *only; /* prefix of the entries that matter; NULL = all */
+	char *path;
 	fswatch_fn fn;
 	void *arg;
-	char *name; /* the one entry that changed since the last telling */
-	int fd, wd;
-	bool on_folder; /* the folder itself is watched, not a parent */
-	bool anew;	/* more than one entry did, or nobody knows which */
+	int fd;
+	struct loop_io io;
+	struct loop_timer retry;
+	int last; /* watch of the deepest folder that exists */
+	const char
+	    *next; /* the component awaited in it, in `path`; NULL: it is the folder itself */
+	size_t next_n;
 };
 
-static void note_anew(struct fswatch *w)
+/* The path up to its i-th slash: "/", then "/a", "/a/b", ... False behind the last one. */
+static bool prefix(const char *path, size_t i, char *out, size_t size, const char **rest)
 {
-	w->anew = true;
-	loop_task_post(&w->tell);
+	const char *p = path;
+	size_t n = 0;
+
+	for (; i > 0; i--) {
+		while (*p == '/')
+			p++;
+		if (!*p)
+			return false;
+		while (*p && *p != '/')
+			p++;
+	}
+	n = MAX((size_t)(p - path), (size_t)1);
+	while (*p == '/')
+		p++;
+	*rest = p;
+	return sv_copy(out, size, sv_make(path, n));
 }
 
-static void note_name(struct fswatch *w, const char *name)
+/*
+ * Puts watches on all that exists. 0; positive: something changed meanwhile, once more; -errno. The
+ * deepest one gets ENTRIES only when it is known to be the deepest, and the next component is
+ * looked for again behind that: between the two it may have been made.
+ */
+static int arm_once(struct fswatch *w, int fd)
 {
-	if (w->name && strcmp(w->name, name) != 0) {
-		note_anew(w);
-		return;
+	char part[PATH_MAX], deepest[PATH_MAX] = "";
+	const char *rest = w->path, *below = w->path;
+	size_t i;
+	int wd;
+
+	for (i = 0; i < DEPTH_MAX && prefix(w->path, i, part, sizeof(part), &rest); i++) {
+		wd = inotify_add_watch(fd, part, SELF);
+		if (wd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+			break;
+		if (wd < 0)
+			return -errno;
+		memcpy(deepest, part, sizeof(part));
+		below = rest;
 	}
-	if (!w->name)
-		w->name = mem_strdup(name);
-	loop_task_post(&w->tell);
+	w->last = inotify_add_watch(fd, deepest, ENTRIES);
+	if (w->last < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 1 : -errno;
+	w->next = *below ? below : NULL;
+	w->next_n = strcspn(below, "/");
+	if (!w->next)
+		return 0;
+	/* `part` is the first folder that was missing. */
+	return access(part, F_OK) == 0 && inotify_add_watch(fd, part, SELF) >= 0;
 }
 
-/* Watches the folder or its nearest existing parent. -errno when not even "/" can be watched. */
-static int attach(struct fswatch *w)
+static void on_ready(void *arg, unsigned ready);
+
+static void disarm(struct fswatch *w)
 {
-	char *path _mem_free_ = mem_strdup(w->folder);
-	int old = w->wd;
+	loop_io_done(&w->io);
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+}
 
-	w->on_folder = true;
-	w->wd = inotify_add_watch(w->fd, path, FOLDER_EVENTS);
-	while (w->wd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-		char *slash = strrchr(path, '/');
+static int arm(struct fswatch *w)
+{
+	int r = 1, i, fd = -1;
 
-		if (!slash || !path[1])
-			return -ENOENT;
-		slash[slash == path] = '\0';
-		w->on_folder = false;
-		w->wd = inotify_add_watch(w->fd, path, PARENT_EVENTS);
+	disarm(w);
+	for (i = 0; r > 0 && i < ARM_TRIES; i++) {
+		if (fd >= 0)
+			close(fd);
+		fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		r = fd < 0 ? -errno : arm_once(w, fd);
 	}
-	if (w->wd < 0)
-		return -errno;
-	if (old >= 0 && old != w->wd)
-		(void)inotify_rm_watch(w->fd, old);
+	if (r) {
+		if (fd >= 0)
+			close(fd);
+		return r < 0 ? r : -EAGAIN;
+	}
+	w->fd = fd;
+	loop_io_init(&w->io, w->loop, fd, on_ready, w);
+	loop_io_want(&w->io, LOOP_READ);
 	return 0;
 }
 
-/* A parent may have been made between two looks, so look until nothing changes. */
-static int settle(struct fswatch *w)
+/* Makes all watches anew and has the owner look; when that fails, again later. */
+static void arm_again(void *arg)
 {
-	bool was = w->on_folder && w->wd >= 0;
-	int before, r;
-
-	do {
-		before = w->wd;
-		r = attach(w);
-	} while (!r && !w->on_folder && w->wd != before);
-	if (!r && (was != w->on_folder || w->wd != before))
-		note_anew(w);
-	return r;
-}
-
-static void on_event(struct fswatch *w, const struct inotify_event *ev, bool *moved)
-{
-	if (ev->mask & IN_Q_OVERFLOW) {
-		note_anew(w);
-		*moved = true;
-		return;
-	}
-	if (ev->wd != w->wd)
-		return; /* of a watch that was left */
-	if (ev->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) {
-		if (w->on_folder)
-			note_anew(w);
-		if (ev->mask & IN_IGNORED)
-			w->wd = -1;
-		*moved = true;
-		return;
-	}
-	if (!w->on_folder)
-		*moved = true;
-	else if (ev->len && (!w->only || sv_starts(sv_str(ev->name), sv_str(w->only))))
-		note_name(w, ev->name);
-}
-
-static void on_readable(void *arg, unsigned ready)
-{
-	char bytes[READ_BYTES] __attribute__((aligned(__alignof__(struct inotify_event))));
 	struct fswatch *w = arg;
-	bool moved = false;
+	int r = arm(w);
+
+	if (r) {
+		log_warn("cannot watch a folder, trying again", LOG_S("path", w->path),
+			 LOG_S("why", strerror(-r)));
+		loop_timer_set(&w->retry, RETRY_MS);
+	}
+	w->fn(w->arg, NULL);
+}
+
+static bool is_next(const struct fswatch *w, const struct inotify_event *e)
+{
+	return e->len && strlen(e->name) == w->next_n && !memcmp(e->name, w->next, w->next_n);
+}
+
+/* True: the watches no longer fit what is there. */
+static bool take(struct fswatch *w, const struct inotify_event *e)
+{
+	if (e->mask & (IN_MOVE_SELF | IN_DELETE_SELF | IN_UNMOUNT | IN_IGNORED))
+		return true;
+	if (e->mask & IN_Q_OVERFLOW) {
+		/* What was lost may be about the folders above as well. */
+		return true;
+	}
+	if (e->wd != w->last)
+		return false;
+	if (w->next)
+		return is_next(w, e) && (e->mask & (IN_CREATE | IN_MOVED_TO | IN_ATTRIB));
+	w->fn(w->arg, e->len ? e->name : NULL);
+	return false;
+}
+
+static void on_ready(void *arg, unsigned ready)
+{
+	struct fswatch *w = arg;
+	char b[READ_SIZE] __attribute__((aligned(__alignof__(struct inotify_event))));
+	const struct inotify_event *e;
+	size_t at;
 	ssize_t n;
+	int i;
 
 	(void)ready;
-	while ((n = read(w->fd, bytes, sizeof(bytes))) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			const struct inotify_event *ev = (const void *)(bytes + at);
-
-			on_event(w, ev, &moved);
-			at += (ssize_t)(sizeof(*ev) + ev->len);
+	for (i = 0; i < READS_PER_TURN; i++) {
+		n = read(w->fd, b, sizeof(b));
+		if (n <= 0)
+			return;
+		for (at = 0; at < (size_t)n; at += sizeof(*e) + e->len) {
+			e = (const struct inotify_event *)(const void *)(b + at);
+			if (take(w, e)) {
+				arm_again(w);
+				return;
+			}
 		}
 	}
-	if (moved)
-		(void)settle(w);
-}
-
-static void on_tell(void *arg)
-{
-	struct fswatch *w = arg;
-	bool anew = w->anew;
-	char *name = w->name;
-
-	w->name = NULL;
-	w->anew = false;
-	if (name)
-		loop_defer_free(w->loop, name, mem_free); /* fn may free the watch */
-	w->fn(w->arg, anew ? NULL : name);
 }
 
 int fswatch_new(struct loop *l, const char *folder, fswatch_fn fn, void *arg, struct fswatch **out)
 {
-	struct fswatch *w;
+	struct fswatch *w = MEM_NEW(struct fswatch);
 	int r;
 
 	must(folder[0] == '/');
-	w = MEM_NEW(struct fswatch);
-	w->loop = l;
-	w->fn = fn;
-	w->arg = arg;
-	w->wd = -1;
-	w->folder = mem_strdup(folder);
-	loop_task_init(&w->tell, l, LOOP_TICK, on_tell, w);
-	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	r = w->fd < 0 ? -errno : attach(w);
-	if (r < 0) {
+	*w = (struct fswatch){
+		.loop = l, .path = mem_strdup(folder), .fn = fn, .arg = arg, .fd = -1
+	};
+	loop_timer_init(&w->retry, l, arm_again, w);
+	r = arm(w);
+	if (r)
 		fswatch_free(&w);
-		return r;
-	}
-	loop_io_init(&w->io, l, w->fd, on_readable, w);
-	loop_io_want(&w->io, LOOP_READ);
 	*out = w;
-	return 0;
-}
-
-void fswatch_only(struct fswatch *w, const char *prefix)
-{
-	mem_free(w->only);
-	w->only = mem_strdup(prefix);
+	return r;
 }
 
 void fswatch_free(struct fswatch **wp)
@@ -182,13 +212,9 @@ void fswatch_free(struct fswatch **wp)
 
 	if (!w)
 		return;
-	loop_task_stop(&w->tell);
-	loop_io_done(&w->io);
-	if (w->fd >= 0)
-		close(w->fd);
-	mem_free(w->name);
-	mem_free(w->only);
-	mem_free(w->folder);
+	disarm(w);
+	loop_timer_stop(&w->retry);
+	mem_free(w->path);
 	mem_free(w);
 	*wp = NULL;
 }
