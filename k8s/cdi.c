@@ -270,35 +270,6 @@ int cdi_remove(struct cdi *c, const char *uid, struct err *e)
 	return r < 0 ? err_sys(e, r, "cannot remove the CDI spec %s", path) : 0;
 }
 
-struct listing {
-	const struct cdi *cdi;
-	void (*fn)(void *arg, const char *uid);
-	void *arg;
-};
-
-static int list_one(void *arg, const char *name)
-{
-	struct listing *l = arg;
-	struct sv s = sv_str(name), prefix = sv_str(l->cdi->prefix);
-	char uid[256];
-
-	if (!sv_starts(s, prefix) || !sv_ends(s, SV(".yaml")))
-		return 0;
-	s = sv_drop(s, prefix.n);
-	s.n -= sizeof(".yaml") - 1;
-	if (sv_copy(uid, sizeof(uid), s))
-		l->fn(l->arg, uid);
-	return 0;
-}
-
-int cdi_list(struct cdi *c, void (*fn)(void *arg, const char *uid), void *arg)
-{
-	struct listing l = { .cdi = c, .fn = fn, .arg = arg };
-	int r = fsx_list(c->root, list_one, &l);
-
-	return r == -ENOENT ? 0 : r;
-}
-
 uint64_t cdi_bytes_written(const struct cdi *c)
 {
 	return c->written;

@@ -34,6 +34,4 @@ enum { CDI_E_WRITTEN = 1 };
 int cdi_write(struct cdi *c, const char *uid, const struct cdi_device *devices, size_t n,
 	      struct err *e) NODISCARD;
 int cdi_remove(struct cdi *c, const char *uid, struct err *e) NODISCARD; /* absent is fine */
-/* Calls fn(uid) for each claim file of this driver. */
-int cdi_list(struct cdi *c, void (*fn)(void *arg, const char *uid), void *arg) NODISCARD;
 uint64_t cdi_bytes_written(const struct cdi *c);

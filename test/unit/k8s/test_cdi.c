@@ -182,32 +182,6 @@ static void hostile_uid_stays_in_the_folder(void **state)
 	assert_true(cdi_write(w->cdi, "", d, 1, &e) < 0);
 }
 
-static void collect(void *arg, const char *uid)
-{
-	struct buf *b = arg;
-
-	buf_printf(b, "%s;", uid);
-}
-
-static void lists_its_own_files_only(void **state)
-{
-	struct world *w = *state;
-	struct cdi_device d[] = { { "gpu-3", &w->device } };
-	struct err e = { 0 };
-	struct buf found;
-	char *other = mem_printf("%s/nvidia.yaml", w->root);
-
-	buf_init(&found, 4096);
-	assert_int_equal(cdi_list(w->cdi, collect, &found), 0); /* no folder yet */
-	assert_int_equal(cdi_write(w->cdi, "u-1", d, 1, &e), CDI_E_WRITTEN);
-	assert_int_equal(cdi_write(w->cdi, "u-2", d, 1, &e), CDI_E_WRITTEN);
-	assert_int_equal(fsx_replace(other, SV("{}"), 0644, 0), 0);
-	assert_int_equal(cdi_list(w->cdi, collect, &found), 0);
-	assert_string_equal(buf_cstr(&found), "u-1;u-2;");
-	buf_done(&found);
-	mem_free(other);
-}
-
 static void the_id_is_upstreams(void **state)
 {
 	struct world *w = *state;
@@ -228,7 +202,6 @@ int main(void)
 		T(a_device_without_edits_is_valid),
 		T(groups_need_a_newer_version),
 		T(hostile_uid_stays_in_the_folder),
-		T(lists_its_own_files_only),
 		T(the_id_is_upstreams),
 	};
 
