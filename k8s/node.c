@@ -143,27 +143,41 @@ static void on_inventory(void *arg, unsigned changed)
 
 /* ---- what the parts tell ---- */
 
+enum { REPORT_TEXTS = 7, REPORT_FIELDS = REPORT_TEXTS + CLAIM_PHASES + 2 };
+
+/* One line per operation; milliseconds with three digits, since a phase takes less than one. */
+static void log_report(const struct driver *d, const struct claim_report *r)
+{
+	static const char *const keys[CLAIM_PHASES] = { "fetch_ms", "wait_ms", "store_ms",
+							"apply_ms" };
+	struct log_field f[REPORT_FIELDS] = {
+		LOG_S("driver", d->name),     LOG_S("operation", r->operation),
+		LOG_S("claim", r->ref->name), LOG_S("namespace", r->ref->namespace),
+		LOG_S("uid", r->ref->uid),    LOG_S("pod", r->pod),
+		LOG_S("devices", r->devices),
+	};
+	char ms[CLAIM_PHASES + 1][24];
+	size_t n = REPORT_TEXTS;
+
+	for (size_t i = 0; i < CLAIM_PHASES; i++) {
+		snprintf(ms[i], sizeof(ms[i]), "%.3f", (double)r->phase_us[i] / 1e3);
+		f[n++] = LOG_S(keys[i], ms[i]);
+	}
+	snprintf(ms[CLAIM_PHASES], sizeof(ms[0]), "%.3f", (double)r->total_us / 1e3);
+	f[n++] = LOG_S("total_ms", ms[CLAIM_PHASES]);
+	if (r->error)
+		f[n++] = LOG_S("error", r->error);
+	log_write(r->error ? LOG_ERROR : LOG_INFO,
+		  r->error ? "claim operation failed" : "claim operation done", f, n);
+}
+
 static void on_report(void *arg, const struct claim_report *r)
 {
 	struct driver *d = arg;
 
 	stats_report(d->conf.stats, d->name, r);
-	if (r->error)
-		log_error("claim operation failed", LOG_S("driver", d->name),
-			  LOG_S("operation", r->operation), LOG_S("claim", r->ref->name),
-			  LOG_S("namespace", r->ref->namespace), LOG_S("uid", r->ref->uid),
-			  LOG_S("pod", r->pod), LOG_S("devices", r->devices),
-			  LOG_I("ms", r->total_us / 1000), LOG_S("error", r->error));
-	else
-		log_info("claim operation done", LOG_S("driver", d->name),
-			 LOG_S("operation", r->operation), LOG_S("claim", r->ref->name),
-			 LOG_S("namespace", r->ref->namespace), LOG_S("uid", r->ref->uid),
-			 LOG_S("pod", r->pod), LOG_S("devices", r->devices),
-			 LOG_I("fetch_us", r->phase_us[CLAIM_PHASE_FETCH]),
-			 LOG_I("wait_us", r->phase_us[CLAIM_PHASE_WAIT]),
-			 LOG_I("store_us", r->phase_us[CLAIM_PHASE_STORE]),
-			 LOG_I("apply_us", r->phase_us[CLAIM_PHASE_APPLY]),
-			 LOG_I("total_us", r->total_us));
+	if (log_on(r->error ? LOG_ERROR : LOG_INFO))
+		log_report(d, r);
 }
 
 /* Who cannot serve a claim publishes nothing; of two instances, one does. */
