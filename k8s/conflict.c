@@ -20,6 +20,7 @@ struct conflict {
 	struct loop_timer timer;
 	uint64_t call;
 	bool answered, found;
+	bool failed; /* the last look, and it was told */
 };
 
 static void tell(struct conflict *c, const char *reason)
@@ -85,9 +86,14 @@ static void on_node(void *arg, const struct api_result *r)
 
 	c->call = 0;
 	if (r->status) {
+		if (!c->failed)
+			log_warn("cannot read the Node, to see whether a device plugin serves it",
+				 LOG_S("error", r->error));
+		c->failed = true;
 		loop_timer_set(&c->timer, RETRY_MS);
 		return;
 	}
+	c->failed = false;
 	n = capacity(r->object, c->resource);
 	if (n > 0)
 		snprintf(reason, sizeof(reason),
