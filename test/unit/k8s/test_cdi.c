@@ -197,12 +197,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(a_spec_has_common_and_device_edits),
-		T(written_once_repaired_when_touched),
-		T(a_device_without_edits_is_valid),
-		T(groups_need_a_newer_version),
-		T(hostile_uid_stays_in_the_folder),
-		T(the_id_is_upstreams),
+		T(a_spec_has_common_and_device_edits), T(written_once_repaired_when_touched),
+		T(a_device_without_edits_is_valid),    T(groups_need_a_newer_version),
+		T(hostile_uid_stays_in_the_folder),    T(the_id_is_upstreams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
