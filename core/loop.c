@@ -29,6 +29,8 @@
 enum { TASKS_PER_TURN = 10000 };
 enum { SLOW_TURN_US = 5000 };
 enum { SIGNALS_MAX = 65 };
+/* As many turns in LOOP_REST_MS are rest: probes, bookmarks. */
+enum { QUIET_TURNS = 32 };
 /* EVLOOP_NONBLOCK alone goes on until no descriptor is ready, which may be never. */
 enum { POLL_ONCE = EVLOOP_ONCE | EVLOOP_NONBLOCK };
 
@@ -72,6 +74,11 @@ struct loop {
 	size_t ios;
 	unsigned ios_run, timers_run, tasks_run; /* in this turn, for the watchdog's line */
 	struct loop_stats stats;
+
+	struct loop_timer rest;
+	uint64_t rest_seen, rest_done; /* turns when it was armed, and when rest_fn last ran */
+	loop_fn rest_fn;
+	void *rest_arg;
 };
 
 static uint64_t clock_us(clockid_t clock)
@@ -605,12 +612,46 @@ static bool wait_virtual(struct loop *l, int64_t max_wait_ms)
 	return true;
 }
 
+/* ---- rest ---- */
+
+static void watch_rest(struct loop *l)
+{
+	l->rest_seen = l->stats.turns;
+	loop_timer_set(&l->rest, LOOP_REST_MS);
+}
+
+static void on_rest(void *arg)
+{
+	struct loop *l = arg;
+
+	if (l->stats.turns - l->rest_seen > QUIET_TURNS) {
+		watch_rest(l); /* still at work */
+		return;
+	}
+	l->rest_done = l->stats.turns;
+	l->rest_fn(l->rest_arg);
+}
+
+void loop_on_rest(struct loop *l, loop_fn fn, void *arg)
+{
+	loop_timer_stop(&l->rest);
+	l->rest_fn = fn;
+	l->rest_arg = arg;
+	if (!fn)
+		return;
+	loop_timer_init(&l->rest, l, on_rest, l);
+	watch_rest(l);
+}
+
 static void end_turn(struct loop *l)
 {
 	uint64_t busy;
 
 	l->in_turn = false;
 	l->stats.turns++;
+	if (l->rest_fn && !loop_timer_armed(&l->rest) &&
+	    l->stats.turns - l->rest_done >= LOOP_REST_TURNS)
+		watch_rest(l);
 	if (is_virtual(l))
 		return;
 	busy = clock_us(CLOCK_MONOTONIC) - l->woke_us;

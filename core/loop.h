@@ -87,6 +87,13 @@ void loop_defer_free(struct loop *l, void *obj, void (*fn)(void *obj));
  * loop of a process at a time may take signals. */
 void loop_on_signal(struct loop *l, int signo, loop_fn fn, void *arg);
 
+/*
+ * fn runs when the loop has been at rest for LOOP_REST_MS, once after the start and then after each
+ * LOOP_REST_TURNS turns of work, so a process at rest is not woken by it. NULL ends it.
+ */
+enum { LOOP_REST_MS = 5000, LOOP_REST_TURNS = 256 };
+void loop_on_rest(struct loop *l, loop_fn fn, void *arg);
+
 /* Turn statistics, for the watchdog and metrics. */
 struct loop_stats {
 	uint64_t turns, slow_turns; /* slow: busy > 5 ms */

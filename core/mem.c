@@ -2,6 +2,9 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <link.h>
+#include <malloc.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Out of memory is not an error to handle: no format buffer, no allocation, one line, abort. */
@@ -115,6 +118,55 @@ void mem_free(void *p)
 static void *realloc_bytes(void *p, size_t size)
 {
 	return mem_realloc(p, 1, size);
+}
+
+/* ---- rest ---- */
+
+/* Objects that were loaded before main(). One loaded later (a vendor's driver library) may have
+ * changed its own code, and that would be lost. */
+static size_t mem_objects;
+
+static int count_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)info;
+	(void)size;
+	(void)arg;
+	mem_objects++;
+	return 0;
+}
+
+__attribute__((constructor)) static void count_objects(void)
+{
+	(void)dl_iterate_phdr(count_object, NULL);
+}
+
+/* Segments that are written to are left alone: relocations live there. */
+static int rest_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	size_t *seen = arg;
+
+	(void)size;
+	if ((*seen)++ >= mem_objects)
+		return 1;
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		uintptr_t from = (info->dlpi_addr + ph->p_vaddr) & ~(page - 1);
+		uintptr_t to = (info->dlpi_addr + ph->p_vaddr + ph->p_memsz) & ~(page - 1);
+
+		/* The last page may be shared with a segment behind it. */
+		if (ph->p_type == PT_LOAD && !(ph->p_flags & PF_W) && to > from)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED); /* vdso: refused */
+	}
+	return 0;
+}
+
+void mem_rest(void)
+{
+	size_t seen = 0;
+
+	(void)malloc_trim(0);
+	(void)dl_iterate_phdr(rest_object, &seen);
 }
 
 void mem_install(void)

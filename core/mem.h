@@ -18,6 +18,14 @@ char *mem_printf(const char *fmt, ...) PRINTF(1, 2);
 char *mem_vprintf(const char *fmt, va_list ap) PRINTF(1, 0);
 void mem_free(void *p);
 
+/*
+ * For a process that comes to rest: free pages of the heap go back to the kernel, and so do pages
+ * of the program and of the libraries it was started with, as far as they hold code and constants.
+ * Those come back from the page cache when touched; most never are (what OpenSSL and the start
+ * needed once is most of what a small process has mapped). Takes about a millisecond.
+ */
+void mem_rest(void);
+
 /* Makes libevent and jansson allocate through mem_*; call first in main(). */
 void mem_install(void);
 

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "core/mem.h"
 #include "core/worker_frame.h"
 
 /*
@@ -13,6 +15,13 @@
  * ends the process. Answers are written before the next request is looked at.
  */
 enum { READ_CHUNK = 64 << 10 };
+/* Memory goes back after the start, and then only after as many requests as make it worth it. */
+enum { REST_S = 2, REST_REQUESTS = 64 };
+
+struct server {
+	int fd;
+	unsigned since_rest; /* requests */
+};
 
 static const struct worker_method *find(const struct worker_method *methods, size_t n,
 					uint16_t method)
@@ -117,19 +126,32 @@ static int send_all(int fd, struct sv bytes)
 	return 0;
 }
 
-static int receive(int fd, struct buf *in)
+/* Nothing was asked for a while. */
+static void await(struct server *s)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	if (s->since_rest >= REST_REQUESTS) {
+		if (poll(&p, 1, REST_S * 1000) != 0)
+			return;
+		s->since_rest = 0;
+		mem_rest();
+	}
+	(void)poll(&p, 1, -1);
+}
+
+static int receive(struct server *s, struct buf *in)
+{
 	char *to = buf_reserve(in, READ_CHUNK);
 	ssize_t n;
 
 	must(to); /* less than one frame is left over from before */
 	for (;;) {
-		n = recv(fd, to, READ_CHUNK, 0);
+		n = recv(s->fd, to, READ_CHUNK, 0);
 		if (n >= 0)
 			break;
 		if (errno == EAGAIN)
-			(void)poll(&p, 1, -1);
+			await(s);
 		else if (errno != EINTR)
 			return -errno;
 	}
@@ -138,13 +160,14 @@ static int receive(int fd, struct buf *in)
 }
 
 /* Each answer leaves before the next request begins: that one may hang. */
-static int serve_all(int fd, struct buf *in, struct buf *out, const struct worker_method *methods,
-		     size_t n, void *ctx)
+static int serve_all(struct server *s, struct buf *in, struct buf *out,
+		     const struct worker_method *methods, size_t n, void *ctx)
 {
 	int r;
 
 	while ((r = serve_next(in, out, methods, n, ctx)) > 0) {
-		r = send_all(fd, buf_sv(out));
+		s->since_rest++;
+		r = send_all(s->fd, buf_sv(out));
 		if (r)
 			return r;
 		buf_clear(out);
@@ -154,16 +177,21 @@ static int serve_all(int fd, struct buf *in, struct buf *out, const struct worke
 
 int worker_serve(int fd, const struct worker_method *methods, size_t n, void *ctx)
 {
+	struct server s = { .fd = fd, .since_rest = REST_REQUESTS };
+	struct timeval rest = { .tv_sec = REST_S };
 	struct buf in, out;
 	int r;
+
+	/* A request that waits already costs one system call; -EAGAIN begins a rest. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &rest, sizeof(rest));
 
 	buf_init(&in, WORKER_FRAME_MAX + READ_CHUNK);
 	buf_init(&out, WORKER_FRAME_MAX);
 	for (;;) {
-		r = receive(fd, &in);
+		r = receive(&s, &in);
 		if (r <= 0)
 			break;
-		r = serve_all(fd, &in, &out, methods, n, ctx);
+		r = serve_all(&s, &in, &out, methods, n, ctx);
 		if (r)
 			break;
 		buf_trim(&out); /* idle workers are small */

@@ -307,6 +307,12 @@ static void stop(struct node *n)
 	loop_free(&n->loop);
 }
 
+static void on_rest(void *arg)
+{
+	(void)arg;
+	mem_rest();
+}
+
 static int run(struct node *n)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
@@ -327,6 +333,7 @@ static int run(struct node *n)
 		loop_on_signal(n->loop, signals[i], on_signal, n);
 	log_info("serving", LOG_S("node", n->o.node_name), LOG_S("driver", DRIVER_NAME),
 		 LOG_S("version", version_string()), LOG_S("build", version_build()));
+	loop_on_rest(n->loop, on_rest, n);
 	loop_run(n->loop);
 	stop(n);
 	return 0;

@@ -827,6 +827,70 @@ static void on_nest(void *arg)
 	loop_turn(arg, 0);
 }
 
+static void on_nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void count(void *arg)
+{
+	(*(int *)arg)++;
+}
+
+/* Turns that do something, without time passing. */
+static void work(struct loop *l, unsigned turns)
+{
+	struct loop_task t;
+
+	loop_task_init(&t, l, LOOP_TICK, on_nothing, NULL);
+	while (turns--) {
+		loop_task_post(&t);
+		assert_true(loop_turn(l, 0));
+	}
+}
+
+static void rest_comes_once_after_work(void **state)
+{
+	struct world *w = virtual_world();
+	int rests = 0;
+
+	(void)state;
+	loop_on_rest(w->loop, count, &rests);
+	work(w->loop, 10);
+	loop_run(w->loop);
+	assert_int_equal(rests, 1);
+	assert_int_equal(loop_now_ms(w->loop), LOOP_REST_MS);
+	/* A little work is not worth it: nothing is armed, so there is nothing to wait for. */
+	work(w->loop, LOOP_REST_TURNS / 2);
+	assert_false(loop_turn(w->loop, -1));
+	assert_int_equal(rests, 1);
+	work(w->loop, LOOP_REST_TURNS);
+	loop_run(w->loop);
+	assert_int_equal(rests, 2);
+	loop_on_rest(w->loop, NULL, NULL);
+	work(w->loop, 2 * LOOP_REST_TURNS);
+	loop_run(w->loop);
+	assert_int_equal(rests, 2);
+	end_world(w);
+}
+
+static void rest_waits_for_the_end_of_work(void **state)
+{
+	struct world *w = virtual_world();
+	int rests = 0;
+
+	(void)state;
+	loop_on_rest(w->loop, count, &rests);
+	work(w->loop, LOOP_REST_TURNS);
+	assert_true(loop_turn(w->loop, LOOP_REST_MS));
+	assert_int_equal(loop_now_ms(w->loop), LOOP_REST_MS);
+	assert_int_equal(rests, 0);
+	loop_run(w->loop);
+	assert_int_equal(rests, 1);
+	assert_int_equal(loop_now_ms(w->loop), 2 * LOOP_REST_MS);
+	end_world(w);
+}
+
 static void nest(void *arg)
 {
 	struct loop *l = loop_new_virtual(0, 1);
@@ -887,6 +951,8 @@ int main(void)
 		cmocka_unit_test(signal_may_end_itself),
 		cmocka_unit_test(spent_timer_lets_it_sleep),
 		cmocka_unit_test(owners_may_stop_after_the_loop),
+		cmocka_unit_test(rest_comes_once_after_work),
+		cmocka_unit_test(rest_waits_for_the_end_of_work),
 		cmocka_unit_test(misuse_aborts),
 	};
 

@@ -132,6 +132,45 @@ static void installs_itself(void **state)
 	event_base_free(base);
 }
 
+static uint64_t resident_kb(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "re");
+	unsigned long long kb = 0;
+	char line[256];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) && sscanf(line, "Rss: %llu", &kb) != 1) {
+	}
+	(void)fclose(f);
+	return kb;
+}
+
+static void rest_gives_memory_back(void **state)
+{
+	enum { PIECES = 4096, SIZE = 512 };
+	void **p = mem_calloc(PIECES, sizeof(*p));
+	void *last;
+	uint64_t before, after;
+
+	(void)state;
+	for (size_t i = 0; i < PIECES; i++) {
+		p[i] = mem_alloc(SIZE);
+		memset(p[i], 1, SIZE);
+	}
+	last = mem_alloc(SIZE); /* keeps the heap's end where it is */
+	for (size_t i = 0; i < PIECES; i++)
+		mem_free(p[i]);
+	mem_free(p);
+	before = resident_kb();
+	mem_rest();
+	after = resident_kb();
+	assert_true(before > after + 64);
+	/* Everything is still there. */
+	memset(last, 2, SIZE);
+	mem_free(last);
+	strings(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +180,7 @@ int main(void)
 		cmocka_unit_test(scope_frees),
 		cmocka_unit_test(out_of_memory_aborts),
 		cmocka_unit_test(installs_itself),
+		cmocka_unit_test(rest_gives_memory_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
