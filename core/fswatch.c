@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/sv.h"
 
 /*
  * Every folder on the way to the watched one has a watch: the last one that exists on its entries,
@@ -33,6 +34,7 @@ enum { RETRY_MS = 2000 };
 struct fswatch {
 	struct loop *loop;
 	char *path;
+	char *only; /* prefix of the entries that matter; NULL = all */
 	fswatch_fn fn;
 	void *arg;
 	int fd;
@@ -161,7 +163,8 @@ static bool take(struct fswatch *w, const struct inotify_event *e)
 		return false;
 	if (w->next)
 		return is_next(w, e) && (e->mask & (IN_CREATE | IN_MOVED_TO | IN_ATTRIB));
-	w->fn(w->arg, e->len ? e->name : NULL);
+	if (!e->len || !w->only || sv_starts(sv_str(e->name), sv_str(w->only)))
+		w->fn(w->arg, e->len ? e->name : NULL);
 	return false;
 }
 
@@ -206,6 +209,12 @@ int fswatch_new(struct loop *l, const char *folder, fswatch_fn fn, void *arg, st
 	return r;
 }
 
+void fswatch_only(struct fswatch *w, const char *prefix)
+{
+	mem_free(w->only);
+	w->only = mem_strdup(prefix);
+}
+
 void fswatch_free(struct fswatch **wp)
 {
 	struct fswatch *w = *wp;
@@ -215,6 +224,7 @@ void fswatch_free(struct fswatch **wp)
 	disarm(w);
 	loop_timer_stop(&w->retry);
 	mem_free(w->path);
+	mem_free(w->only);
 	mem_free(w);
 	*wp = NULL;
 }

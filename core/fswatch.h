@@ -21,4 +21,6 @@ typedef void (*fswatch_fn)(void *arg, const char *name); /* entry name, NULL = a
  */
 int fswatch_new(struct loop *l, const char *folder, fswatch_fn fn, void *arg,
 		struct fswatch **out) NODISCARD;
+/* Only entries that begin so are told; what concerns the whole folder always is. */
+void fswatch_only(struct fswatch *w, const char *prefix);
 void fswatch_free(struct fswatch **w);

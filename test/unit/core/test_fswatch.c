@@ -278,6 +278,24 @@ static void overflow_says_look_anew(void **state)
 	told(f, "x ");
 }
 
+static void other_entries_are_not_told(void **state)
+{
+	struct fixture *f = *state;
+
+	make_dir(f, "d");
+	watch(f, "d");
+	fswatch_only(f->w, "nvidia");
+	make(f, "d/tty0");
+	make(f, "d/nvidia0");
+	told(f, "nvidia0 ");
+	assert_int_equal(unlink(at(f, "d/tty0")), 0);
+	assert_int_equal(unlink(at(f, "d/nvidia0")), 0);
+	assert_int_equal(rmdir(at(f, "d")), 0);
+	loop_turn(f->loop, 0);
+	assert_non_null(strstr(buf_cstr(&f->told), "* "));
+	assert_null(strstr(buf_cstr(&f->told), "tty0"));
+}
+
 static void limit_of_the_kernel_is_an_error_at_first(void **state)
 {
 	struct fixture *f = *state;
@@ -320,6 +338,7 @@ int main(void)
 		T(file_in_place_of_the_folder),
 		T(odd_paths),
 		T(overflow_says_look_anew),
+		T(other_entries_are_not_told),
 		T(limit_of_the_kernel_is_an_error_at_first),
 		T(limit_of_the_kernel_is_waited_out_later),
 	};
