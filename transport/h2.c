@@ -28,7 +28,7 @@ enum {
 	RESETS_KEPT = 128,
 };
 
-/* Where the server is in the bytes that it receives. */
+/* Where we are in the bytes that we receive; the rest is the server's. */
 struct h2_watch {
 	unsigned char head[FRAME_HEAD];
 	size_t preface_left, head_n, payload_left;
@@ -453,32 +453,42 @@ static void check_frame(struct h2 *h)
 	reset_id(h, (int32_t)id, H2_STREAM_CLOSED);
 }
 
-/* How many of the bytes nghttp2 may have before the next frame's head is looked at. */
-static size_t next_piece(struct h2 *h, struct sv in)
+/*
+ * The next bytes for nghttp2: the rest of a payload, or a whole head with what is there of its
+ * payload. A head that comes in pieces is kept until it is whole, also for the sake of Debian's
+ * nghttp2, which takes each piece of a CONTINUATION's head for a frame and ends the connection at
+ * the ninth. Moves *in; an empty answer means that more is needed.
+ */
+static struct sv next_piece(struct h2 *h, struct sv *in)
 {
 	struct h2_watch *w = &h->watch;
-	const unsigned char *p = w->head;
+	struct sv from = *in;
 	size_t n, rest;
 
-	if (w->preface_left) {
-		n = MIN(w->preface_left, in.n);
-		w->preface_left -= n;
-		return n;
+	n = MIN(w->preface_left + w->payload_left, in->n);
+	if (n) {
+		rest = MIN(w->preface_left, n);
+		w->preface_left -= rest;
+		w->payload_left -= n - rest;
+		*in = sv_drop(*in, n);
+		return sv_make(from.p, n);
 	}
-	n = 0;
-	if (!w->payload_left) {
-		n = MIN(FRAME_HEAD - w->head_n, in.n);
-		memcpy(w->head + w->head_n, in.p, n);
-		w->head_n += n;
-		if (w->head_n < FRAME_HEAD)
-			return n;
-		w->head_n = 0;
-		w->payload_left = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
+	n = MIN(FRAME_HEAD - w->head_n, in->n);
+	memcpy(w->head + w->head_n, in->p, n);
+	w->head_n += n;
+	*in = sv_drop(*in, n);
+	if (w->head_n < FRAME_HEAD)
+		return SV_NONE;
+	w->head_n = 0;
+	w->payload_left = (size_t)w->head[0] << 16 | (size_t)w->head[1] << 8 | w->head[2];
+	if (!h->client)
 		check_frame(h);
-	}
-	rest = MIN(w->payload_left, in.n - n);
+	if (n < FRAME_HEAD)
+		return sv_make(w->head, FRAME_HEAD);
+	rest = MIN(w->payload_left, in->n);
 	w->payload_left -= rest;
-	return n + rest;
+	*in = sv_drop(*in, rest);
+	return sv_make(from.p, FRAME_HEAD + rest);
 }
 
 /* Construction */
@@ -570,7 +580,7 @@ struct h2 *h2_new(const struct h2_conf *conf)
 	h->arg = conf->arg;
 	h->client = conf->client;
 	h->calm = CALM_STOCK;
-	h->watch.preface_left = NGHTTP2_CLIENT_MAGIC_LEN;
+	h->watch.preface_left = conf->client ? 0 : NGHTTP2_CLIENT_MAGIC_LEN;
 	list_init(&h->streams);
 	h2_fields_init(&h->fields, conf->headers_max);
 	if (conf->client)
@@ -611,16 +621,16 @@ void h2_free(struct h2 **hp)
 
 int h2_recv(struct h2 *h, struct sv in, uint64_t now_ms, struct err *e)
 {
+	struct sv piece;
 	ssize_t n = 0;
-	size_t piece;
 
 	must(!h->receiving && !h->fill);
 	refill(h, now_ms);
 	h->receiving = true;
 	while (in.n && n >= 0) {
-		piece = h->client ? in.n : next_piece(h, in);
-		n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)in.p, piece);
-		in = sv_drop(in, piece);
+		piece = next_piece(h, &in);
+		if (piece.n)
+			n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)piece.p, piece.n);
 	}
 	h->receiving = false;
 	if (n < 0)
