@@ -177,7 +177,8 @@ static void on_corrupt(void *arg, const char *uid)
 	struct claims *o = arg;
 	struct claim_ref ref = { "", "", uid };
 	struct claim *c = find_or_new(o, &ref);
-	struct events_object object = claim_object(c);
+	/* The claim's name went with its record, so the node tells (our pool has its name). */
+	struct events_object node = { "v1", "Node", NULL, o->pool, o->pool };
 
 	claim_drop_record(c);
 	c->quarantined = true;
@@ -185,8 +186,11 @@ static void on_corrupt(void *arg, const char *uid)
 		claim_move(c, PREPARED);
 	log_error("ledger record is corrupt: the claim is quarantined until its unprepare",
 		  LOG_S("uid", uid));
-	events_warn(o->conf.events, &object, "LedgerCorrupt",
-		    "the record of this claim on the node is damaged; delete its pods to free it");
+	events_warn(
+	    o->conf.events, &node, "LedgerCorrupt",
+	    "the record of the ResourceClaim with UID %s on this node is damaged; delete its "
+	    "pods to free it",
+	    uid);
 }
 
 static void on_ledger_state(void *arg, enum ledger_state s)
