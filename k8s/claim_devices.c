@@ -48,6 +48,7 @@ struct ledger_claim *claim_record(struct claim *c)
 enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec)
 {
 	struct claims *o = c->owner;
+	enum inventory_state state = inventory_state(o->conf.inventory);
 
 	for (size_t i = 0; i < rec->devices_n; i++) {
 		struct ledger_device *d = &rec->devices[i];
@@ -60,7 +61,8 @@ enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec)
 			return RESOLVE_FAIL;
 		}
 		g = find_device(o, d);
-		if (!g && inventory_state(o->conf.inventory) != INVENTORY_READY) {
+		/* Without a driver, what is remembered of a GPU is not enough to use it. */
+		if (state == INVENTORY_NO_DRIVER || (!g && state != INVENTORY_READY)) {
 			err_set(claim_error(c), 0, "the GPUs of this node are not ready: %s",
 				inventory_reason(o->conf.inventory));
 			return RESOLVE_WAIT;
