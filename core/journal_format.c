@@ -380,7 +380,7 @@ int journal_read(const char *path, const struct journal_scan_events *ev,
 
 int journal_batch_walk(struct sv bytes, journal_walk_fn fn, void *arg, struct journal_batch *out)
 {
-	struct journal_record r;
+	struct journal_record r = { 0 };
 	size_t at = 0;
 
 	*out = (struct journal_batch){ 0 };

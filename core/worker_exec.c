@@ -33,7 +33,7 @@ struct worker_exec *worker_exec_new(const char *program, const char *const *args
 	while (args && args[x->args_n])
 		x->args_n++;
 	x->args = mem_calloc(x->args_n + 1, sizeof(*x->args));
-	for (i = 0; i < x->args_n; i++)
+	for (i = 0; args && i < x->args_n; i++)
 		x->args[i] = mem_strdup(args[i]);
 	return x;
 }

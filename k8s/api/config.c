@@ -109,7 +109,7 @@ static int parse_server(const char *url, struct api_config *c, struct err *e)
 	}
 	slash = sv_find(s, '/');
 	authority = slash < 0 ? s : sv_make(s.p, (size_t)slash);
-	s = slash < 0 ? SV_NONE : sv_drop(s, (size_t)slash);
+	s = slash < 0 ? SV("") : sv_drop(s, (size_t)slash);
 	while (sv_ends(s, SV("/")))
 		s.n--;
 	for (size_t i = 0; i < s.n; i++)
@@ -391,8 +391,8 @@ static int check_whole(struct kubeconfig *k)
 
 static int read_context(struct kubeconfig *k, const char *context)
 {
-	const struct json *ctx, *cluster, *user = NULL;
-	const char *cluster_name, *user_name;
+	const struct json *ctx = NULL, *cluster = NULL, *user = NULL;
+	const char *cluster_name = NULL, *user_name = NULL;
 	int r = 0;
 
 	if (!context)
