@@ -2,6 +2,8 @@
 
 #include <ctype.h>
 
+#include "test/lib/jx.h"
+
 enum {
 	DEVICES_MAX = 128,
 	DEVICES_MAX_RICH = 64, /* as soon as one has taints or counters */

@@ -1,5 +1,7 @@
 #include "test/lib/versions.h"
 
+#include "test/lib/jx.h"
+
 static const struct {
 	unsigned bit;
 	const char *name;

@@ -1,0 +1,90 @@
+/* Claims and Events of a lab's API server. Knows jansson, so nothing that reads core/json. */
+#include "test/lib/node/lab_objects.h"
+#include "core/mem.h"
+#include "test/lib/jx.h"
+
+static void put_result(json_t *results, struct sv text)
+{
+	json_t *r = json_object();
+	struct sv rest = text, name;
+	char *request, *device;
+
+	request = mem_printf("r%zu", json_array_size(results));
+	if (sv_find(text, '=') >= 0) {
+		mem_free(request);
+		request = sv_dup(sv_cut(&rest, '='));
+	}
+	text = rest;
+	name = sv_cut(&rest, '@');
+	if (rest.n)
+		json_object_set_new(r, "adminAccess", json_true());
+	rest = name;
+	name = sv_cut(&rest, '#');
+	if (rest.n) {
+		char *share = sv_dup(rest);
+
+		jx_set_text(r, "shareID", share);
+		mem_free(share);
+	}
+	device = sv_dup(name);
+	jx_set_text(r, "request", request);
+	jx_set_text(r, "driver", "gpu.nvidia.com");
+	jx_set_text(r, "pool", "node-1");
+	jx_set_text(r, "device", device);
+	json_array_append_new(results, r);
+	mem_free(request);
+	mem_free(device);
+}
+
+char *lab_allocation_text(const char *devices)
+{
+	json_t *allocation = json_object();
+	json_t *results = jx_arr(jx_obj(allocation, "devices"), "results");
+	struct sv rest = sv_str(devices);
+	char *text;
+
+	while (rest.n)
+		put_result(results, sv_cut(&rest, ','));
+	text = jx_print(allocation);
+	json_decref(allocation);
+	return text;
+}
+
+void lab_put_claim(struct store *s, const char *name, const char *uid, const char *allocation)
+{
+	store_put_text(
+	    s,
+	    "{\"apiVersion\":\"resource.k8s.io/v1\",\"kind\":\"ResourceClaim\","
+	    "\"metadata\":{\"name\":\"%s\",\"namespace\":\"default\",\"uid\":\"%s\"},"
+	    "\"spec\":{\"devices\":{\"requests\":[]}},\"status\":{%s%s%s\"reservedFor\":["
+	    "{\"resource\":\"pods\",\"name\":\"pod-%s\",\"uid\":\"pod-uid-%s\"}]}}",
+	    name, uid, allocation ? "\"allocation\":" : "", allocation ? allocation : "",
+	    allocation ? "," : "", name, name);
+}
+
+void lab_delete_claim(struct store *s, const char *name)
+{
+	const struct store_kind *k = store_kind(s, "resource.k8s.io", "resourceclaims");
+	const struct store_delete how = { .grace_s = -1 };
+	struct store_error e;
+	bool gone;
+
+	must(!store_delete(s, k, "default", name, &how, &gone, NULL, &e) && gone);
+}
+
+size_t lab_count_events(struct store *s, const char *reason, const char **message)
+{
+	const struct store_kind *k = store_kind(s, "", "events");
+	size_t n = 0;
+
+	for (size_t i = 0; i < store_count(s, k); i++) {
+		const json_t *ev = store_at(s, k, i);
+
+		if (!jx_is(jx_get(ev, "reason"), reason))
+			continue;
+		n++;
+		if (message)
+			*message = jx_text(jx_get(ev, "message"));
+	}
+	return n;
+}

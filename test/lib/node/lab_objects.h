@@ -1,0 +1,8 @@
+#pragma once
+/* Part of lab: see lab_objects.c. */
+#include "test/lib/store.h"
+
+char *lab_allocation_text(const char *devices); /* caller frees */
+void lab_put_claim(struct store *s, const char *name, const char *uid, const char *allocation);
+void lab_delete_claim(struct store *s, const char *name);
+size_t lab_count_events(struct store *s, const char *reason, const char **message);
