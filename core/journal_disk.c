@@ -255,6 +255,10 @@ static int load(struct journal_disk *d)
 	d->size = d->allocated = result.good;
 	d->seq = d->found = result.seq;
 	d->corrupt = result.corrupt;
+	/* Cutting removes the proof that the batch before was whole once; a new batch is another.
+	 */
+	if (size > result.good && d->corrupt)
+		d->facts_known = false;
 	if (size > result.good && ftruncate(d->fd, (off_t)result.good))
 		return fail(d, -errno, "cannot cut the torn end off", d->path);
 	if (size > result.good ? fsync(d->fd) : fdatasync(d->fd))
