@@ -178,7 +178,7 @@ struct grpc_client_call *grpc_client_call(struct h2_client *h, const char *path,
 					.arg = arg,
 					.code = -1 };
 	grpc_reader_init(&c->reader, MESSAGE_MAX);
-	buf_init(&c->text, 3 * GRPC_TEXT_MAX);
+	buf_init(&c->text, GRPC_TEXT_MAX);
 	c->request = h2_client_send(h, &conf);
 	buf_done(&body);
 	return c;

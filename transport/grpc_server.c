@@ -125,7 +125,7 @@ static void end_with(struct grpc_call *c, int http, enum grpc_code code, struct 
 		call_answered(c);
 		return;
 	}
-	buf_init(&coded, 3 * GRPC_TEXT_MAX);
+	buf_init(&coded, 3 * (size_t)GRPC_TEXT_MAX); /* each byte may become three */
 	grpc_percent_encode(&coded, text);
 	(void)snprintf(digits, sizeof(digits), "%d", (int)code);
 	h[n++] = (struct h2_header){ SV("grpc-status"), sv_str(digits) };

@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "transport/h2_fields.h"
+#include "transport/h2_frames.h"
 
 enum {
 	FILL_MAX = 64 * 1024,
@@ -23,23 +24,11 @@ enum {
 	RESET_PER_S = 33,
 	ACKS_MAX = 2000,   /* of PING and SETTINGS not yet written: above what CALM_STOCK lets by */
 	SETTINGS_MAX = 32, /* entries in one frame; six are defined */
-	FRAME_HEAD = 9,
-	/* Streams that we reset and whose peer may not know it yet. */
-	RESETS_KEPT = 128,
-};
-
-/* Where we are in the bytes that we receive; the rest is the server's. */
-struct h2_watch {
-	unsigned char head[FRAME_HEAD];
-	size_t preface_left, head_n, payload_left;
-	uint32_t last_id;	      /* highest stream that the client opened */
-	uint32_t resets[RESETS_KEPT]; /* ring */
-	size_t resets_n;
 };
 
 struct h2 {
 	nghttp2_session *ng;
-	struct h2_watch watch;
+	struct h2_frames frames;
 	const struct h2_events *events;
 	void *arg;
 	struct list streams;
@@ -83,7 +72,7 @@ static void refill(struct h2 *h, uint64_t now_ms)
 	/* Whole tokens only, so that many short steps lose nothing. */
 	if (ms < 1000 / CALM_PER_S)
 		return;
-	ms = MIN(ms, 1000 * (CALM_STOCK / CALM_PER_S));
+	ms = MIN(ms, (uint64_t)1000 * (CALM_STOCK / CALM_PER_S));
 	h->calm = MIN(h->calm + (int64_t)(ms * CALM_PER_S / 1000), CALM_STOCK);
 	h->calm_ms = now_ms;
 }
@@ -112,11 +101,6 @@ static void detach(struct h2_stream *s, uint32_t code)
 	h->events->on_close(h->arg, s, code);
 }
 
-static void note_reset(struct h2 *h, int32_t id)
-{
-	h->watch.resets[h->watch.resets_n++ % RESETS_KEPT] = (uint32_t)id;
-}
-
 void h2_reset(struct h2_stream *s, uint32_t code)
 {
 	struct h2 *h = s->h2;
@@ -124,7 +108,6 @@ void h2_reset(struct h2_stream *s, uint32_t code)
 	if (!h || s->reset)
 		return;
 	s->reset = true;
-	note_reset(h, s->id);
 	must(nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, code) == 0);
 	output(h);
 }
@@ -136,9 +119,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 	struct h2 *h = arg;
 
 	(void)ng;
-	if (hd->type == NGHTTP2_HEADERS)
-		earn(h);
-	else if (hd->type == NGHTTP2_DATA && hd->length)
+	if (hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_DATA && hd->length))
 		earn(h);
 	else if (hd->type != NGHTTP2_DATA || !(hd->flags & NGHTTP2_FLAG_END_STREAM))
 		spend(h);
@@ -156,6 +137,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): nghttp2 says how many parameters. */
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
 		     size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
@@ -170,7 +152,6 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 
 static void reset_id(struct h2 *h, int32_t id, uint32_t code)
 {
-	note_reset(h, id);
 	must(nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, id, code) == 0);
 }
 
@@ -346,6 +327,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 
 /* nghttp2's callbacks, sending */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): nghttp2's type. */
 static ssize_t on_read_source(nghttp2_session *ng, int32_t id, uint8_t *to, size_t n,
 			      uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
@@ -398,97 +380,38 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 	return 0;
 }
 
-/* RFC 9113 8.1: an answer that came before the request's end asks the client to stop sending. */
+/*
+ * A reset, ours or nghttp2's own, is remembered when it goes out: until then the stream lives.
+ * RFC 9113 8.1: an answer that came before the request's end asks the client to stop sending.
+ */
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
 	struct h2 *h = arg;
 
-	if (h->client || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
-	    (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+	if (h->client)
 		return 0;
-	if (nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
+	if (frame->hd.type == NGHTTP2_RST_STREAM)
+		h2_frames_note_reset(&h->frames, (uint32_t)frame->hd.stream_id);
+	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+	    frame->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+	    nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
 		reset_id(h, frame->hd.stream_id, H2_NO_ERROR);
 	return 0;
 }
 
-/*
- * Frames on closed streams
- *
- * nghttp2 can answer them as RFC 9113 5.1 wants only for closed streams that it remembers, 224
- * bytes each and as many as may be open at once. So the server looks at each frame's head itself: a
- * stream with an id that was used up and that is not open is closed. What a client sent before it
- * learned of our reset is ignored.
- */
-static bool was_reset_by_us(const struct h2_watch *w, uint32_t id)
+/* What arrives for a stream that is over: HEADERS break the connection, DATA only themselves. */
+static void check_frame(struct h2 *h, const struct h2_frame *f)
 {
-	size_t i;
+	bool open = nghttp2_session_find_stream(h->ng, (int32_t)f->id) != NULL;
 
-	for (i = 0; i < MIN(w->resets_n, (size_t)RESETS_KEPT); i++)
-		if (w->resets[i] == id)
-			return true;
-	return false;
-}
-
-static void check_frame(struct h2 *h)
-{
-	struct h2_watch *w = &h->watch;
-	const unsigned char *p = w->head;
-	uint32_t id =
-	    (uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
-
-	if ((p[3] != NGHTTP2_HEADERS && p[3] != NGHTTP2_DATA) || !(id & 1) || h->leaving)
+	if (h->client || h->leaving || !h2_frames_is_late(&h->frames, f, open))
 		return;
-	if (id > w->last_id) {
-		if (p[3] == NGHTTP2_HEADERS)
-			w->last_id = id;
-		return;
-	}
-	if (nghttp2_session_find_stream(h->ng, (int32_t)id) || was_reset_by_us(w, id))
-		return;
-	if (p[3] == NGHTTP2_HEADERS) {
+	if (f->type == NGHTTP2_HEADERS) {
 		h2_terminate(h, H2_STREAM_CLOSED);
 		return;
 	}
 	spend(h);
-	reset_id(h, (int32_t)id, H2_STREAM_CLOSED);
-}
-
-/*
- * The next bytes for nghttp2: the rest of a payload, or a whole head with what is there of its
- * payload. A head that comes in pieces is kept until it is whole, also for the sake of Debian's
- * nghttp2, which takes each piece of a CONTINUATION's head for a frame and ends the connection at
- * the ninth. Moves *in; an empty answer means that more is needed.
- */
-static struct sv next_piece(struct h2 *h, struct sv *in)
-{
-	struct h2_watch *w = &h->watch;
-	struct sv from = *in;
-	size_t n, rest;
-
-	n = MIN(w->preface_left + w->payload_left, in->n);
-	if (n) {
-		rest = MIN(w->preface_left, n);
-		w->preface_left -= rest;
-		w->payload_left -= n - rest;
-		*in = sv_drop(*in, n);
-		return sv_make(from.p, n);
-	}
-	n = MIN(FRAME_HEAD - w->head_n, in->n);
-	memcpy(w->head + w->head_n, in->p, n);
-	w->head_n += n;
-	*in = sv_drop(*in, n);
-	if (w->head_n < FRAME_HEAD)
-		return SV_NONE;
-	w->head_n = 0;
-	w->payload_left = (size_t)w->head[0] << 16 | (size_t)w->head[1] << 8 | w->head[2];
-	if (!h->client)
-		check_frame(h);
-	if (n < FRAME_HEAD)
-		return sv_make(w->head, FRAME_HEAD);
-	rest = MIN(w->payload_left, in->n);
-	w->payload_left -= rest;
-	*in = sv_drop(*in, rest);
-	return sv_make(from.p, FRAME_HEAD + rest);
+	reset_id(h, (int32_t)f->id, H2_STREAM_CLOSED);
 }
 
 /* Construction */
@@ -580,7 +503,7 @@ struct h2 *h2_new(const struct h2_conf *conf)
 	h->arg = conf->arg;
 	h->client = conf->client;
 	h->calm = CALM_STOCK;
-	h->watch.preface_left = conf->client ? 0 : NGHTTP2_CLIENT_MAGIC_LEN;
+	h2_frames_init(&h->frames, conf->client);
 	list_init(&h->streams);
 	h2_fields_init(&h->fields, conf->headers_max);
 	if (conf->client)
@@ -621,14 +544,18 @@ void h2_free(struct h2 **hp)
 
 int h2_recv(struct h2 *h, struct sv in, uint64_t now_ms, struct err *e)
 {
+	struct h2_frame frame;
 	struct sv piece;
 	ssize_t n = 0;
+	bool began;
 
 	must(!h->receiving && !h->fill);
 	refill(h, now_ms);
 	h->receiving = true;
 	while (in.n && n >= 0) {
-		piece = next_piece(h, &in);
+		piece = h2_frames_next(&h->frames, &in, &frame, &began);
+		if (began)
+			check_frame(h, &frame);
 		if (piece.n)
 			n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)piece.p, piece.n);
 	}

@@ -5,8 +5,7 @@
 #include "core/backoff.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "transport/resolve.h"
-#include "transport/sock.h"
+#include "transport/dial.h"
 #include "transport/stream.h"
 #include "transport/tls.h"
 
@@ -47,12 +46,10 @@ enum link_state { LINK_DIALLING, LINK_SHAKING, LINK_UP, LINK_RETIRED };
 struct link {
 	struct list node; /* among the old ones, once retired */
 	struct h2_client *client;
-	struct resolve *resolve;
-	struct sock_addr addrs[RESOLVE_MAX];
-	size_t addrs_n, next;
+	struct dial *dial;
 	struct stream *stream;
 	struct h2 *h2;
-	struct loop_timer timer; /* while dialling: one address; then: PING */
+	struct loop_timer timer; /* PING */
 	uint64_t heard_ms, up_ms;
 	uint64_t finished; /* requests that got an answer here */
 	enum link_state state;
@@ -414,8 +411,9 @@ static void watch_path(struct link *k)
 	}
 }
 
-static void on_ping_timer(struct link *k)
+static void on_ping_timer(void *arg)
 {
+	struct link *k = arg;
 	const struct h2_client_conf *conf = &k->client->conf;
 	uint64_t silent = loop_now_ms(k->client->loop) - k->heard_ms;
 	uint32_t idle = or_default(conf->ping_idle_ms, PING_IDLE_MS);
@@ -476,34 +474,11 @@ static void on_fill(void *arg, struct buf *out)
 	link_done(k);
 }
 
-static void on_up(void *arg)
-{
-	struct link *k = arg;
-	struct err e;
-
-	loop_timer_stop(&k->timer);
-	if (stream_tls(k->stream) && !sv_eqs(tls_session_alpn(stream_tls(k->stream)), "h2")) {
-		(void)err_set(&e, -EPROTO, "the server does not speak HTTP/2");
-		link_failed(k, -EPROTO, &e);
-		return;
-	}
-	k->state = LINK_SHAKING;
-	k->heard_ms = loop_now_ms(k->client->loop);
-	stream_kick(k->stream);
-}
-
-static void dial_next(struct link *k, int status, const struct err *e);
-
 static void on_stream_end(void *arg, int status, const struct err *e)
 {
 	struct link *k = arg;
 	struct err closed;
 
-	if (k->state == LINK_DIALLING) {
-		stream_free(&k->stream);
-		dial_next(k, status, e);
-		return;
-	}
 	if (status == 0) {
 		status = -ECONNRESET;
 		e = &closed;
@@ -513,69 +488,32 @@ static void on_stream_end(void *arg, int status, const struct err *e)
 }
 
 static const struct stream_events stream_events = {
-	.on_up = on_up,
-	.on_data = on_data,
+	.on_data = on_data, /* never on_up: it came while dialling */
 	.on_fill = on_fill,
 	.on_end = on_stream_end,
 };
 
 /* Dialling */
 
-static void dial(struct link *k, const struct sock_addr *a)
+static void on_dialled(void *arg, int status, struct stream *stream, const struct err *e)
 {
-	struct h2_client *h = k->client;
-	uint32_t ms = or_default(h->conf.connect_ms, CONNECT_MS);
-	struct err e;
-	int fd, r;
+	struct link *k = arg;
+	struct err no_h2;
 
-	r = sock_connect(a, &fd);
-	if (r < 0) {
-		(void)err_sys(&e, r, "connect");
-		dial_next(k, r, &e);
-		return;
-	}
-	k->stream =
-	    stream_new(h->loop, fd, r == SOCK_CONNECTING,
-		       h->conf.tls ? tls_client_session(h->conf.tls) : NULL, &stream_events, k);
-	if (stream_is_up(k->stream))
-		on_up(k);
-	else if (k->next < k->addrs_n)
-		loop_timer_set(&k->timer, ms / k->addrs_n); /* leave time for the others */
-}
-
-static void dial_next(struct link *k, int status, const struct err *e)
-{
-	if (k->next < k->addrs_n)
-		dial(k, &k->addrs[k->next++]);
-	else
+	k->dial = NULL;
+	if (status < 0) {
 		link_failed(k, status, e);
-}
-
-static void on_link_timer(void *arg)
-{
-	struct link *k = arg;
-	struct err e;
-
-	if (k->state != LINK_DIALLING) {
-		on_ping_timer(k);
 		return;
 	}
-	stream_free(&k->stream);
-	(void)err_set(&e, -ETIMEDOUT, "connect: no answer");
-	dial_next(k, -ETIMEDOUT, &e);
-}
-
-static void on_resolved(void *arg, int status, const struct sock_addr *addrs, size_t n,
-			const struct err *e)
-{
-	struct link *k = arg;
-
-	k->resolve = NULL;
-	if (status == 0) {
-		memcpy(k->addrs, addrs, n * sizeof(*addrs));
-		k->addrs_n = n;
+	k->stream = stream;
+	if (stream_tls(stream) && !sv_eqs(tls_session_alpn(stream_tls(stream)), "h2")) {
+		(void)err_set(&no_h2, -EPROTO, "the server does not speak HTTP/2");
+		link_failed(k, -EPROTO, &no_h2);
+		return;
 	}
-	dial_next(k, status, e);
+	k->state = LINK_SHAKING;
+	k->heard_ms = loop_now_ms(k->client->loop);
+	stream_kick(k->stream);
 }
 
 static void link_new(struct h2_client *h)
@@ -590,20 +528,23 @@ static void link_new(struct h2_client *h)
 		.arg = k,
 	};
 
+	uint32_t ms = or_default(h->conf.connect_ms, CONNECT_MS);
+	struct dial_target target;
+
 	must(!h->link);
 	h->link = k;
 	k->client = h;
 	k->h2 = h2_new(&conf);
-	loop_timer_init(&k->timer, h->loop, on_link_timer, k);
-	loop_timer_set(&h->timer, or_default(h->conf.connect_ms, CONNECT_MS));
+	loop_timer_init(&k->timer, h->loop, on_ping_timer, k);
+	loop_timer_set(&h->timer, ms);
 	set_state(h, H2_CLIENT_CONNECTING);
-	if (!h->conf.unix_path) {
-		k->resolve = resolve_start(h->loop, h->conf.resolve, h->conf.host, h->conf.port,
-					   on_resolved, k);
-		return;
-	}
-	k->addrs_n = sock_addr_unix(&k->addrs[0], h->conf.unix_path, NULL) == 0;
-	dial_next(k, -ENAMETOOLONG, NULL);
+	target = (struct dial_target){ .host = h->conf.host,
+				       .port = h->conf.port,
+				       .unix_path = h->conf.unix_path,
+				       .tls = h->conf.tls,
+				       .resolve = h->conf.resolve,
+				       .limit_ms = ms };
+	k->dial = dial_start(h->loop, &target, &stream_events, on_dialled, k);
 }
 
 static void link_release(void *obj)
@@ -629,7 +570,7 @@ static void link_free(struct link *k, int status)
 		loop_timer_stop(&h->timer);
 		set_state(h, H2_CLIENT_IDLE);
 	}
-	resolve_cancel(&k->resolve);
+	dial_cancel(&k->dial);
 	loop_timer_stop(&k->timer);
 	stream_free(&k->stream);
 	h2_abort(k->h2);

@@ -388,6 +388,12 @@ void stream_free(struct stream **sp)
 	loop_defer_free(s->loop, s, release);
 }
 
+void stream_hand_over(struct stream *s, const struct stream_events *events, void *arg)
+{
+	s->events = events;
+	s->arg = arg;
+}
+
 bool stream_is_up(const struct stream *s)
 {
 	return s->state == STREAM_UP;

@@ -39,6 +39,8 @@ struct stream_events {
  */
 struct stream *stream_new(struct loop *l, int fd, bool connecting, struct tls_session *tls,
 			  const struct stream_events *events, void *arg);
+/* From now on events go to another owner; also inside on_up. */
+void stream_hand_over(struct stream *s, const struct stream_events *events, void *arg);
 void stream_free(struct stream **s); /* closes at once; no event after */
 bool stream_is_up(const struct stream *s);
 void stream_kick(struct stream *s); /* there is something to send */

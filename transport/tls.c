@@ -129,6 +129,7 @@ static BIO *bio_of(const struct pem *p)
 }
 
 /* A key with a pass phrase is refused; OpenSSL's own answer is to ask on the terminal. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type. */
 static int no_pass_phrase(char *out, int size, int writing, void *arg)
 {
 	(void)out;
