@@ -13,6 +13,7 @@ struct series {
 	char *key;
 	size_t key_n;
 	double value;	 /* counter, gauge; a histogram's sum */
+	double kept;	 /* counter by metrics_set(): of sources before the present one */
 	uint64_t count;	 /* histogram */
 	uint64_t slot[]; /* histogram: per bound, not cumulative */
 };
@@ -167,9 +168,16 @@ void metrics_set(struct metrics_family *f, double value, const char *const *labe
 	struct series *s;
 
 	must(f->desc->kind != METRICS_HISTOGRAM);
+	must(f->desc->kind == METRICS_GAUGE || value >= 0);
 	s = series_of(f, labels, true);
-	if (s)
-		s->value = value;
+	if (!s)
+		return;
+	if (f->desc->kind == METRICS_COUNTER) {
+		if (value < s->value - s->kept)
+			s->kept = s->value;
+		value += s->kept;
+	}
+	s->value = value;
 }
 
 void metrics_observe(struct metrics_family *f, double value, const char *const *labels)

@@ -28,8 +28,10 @@ void metrics_free(struct metrics **m);
 /* The description must outlive the registry (static const). Same name twice aborts. */
 struct metrics_family *metrics_add(struct metrics *m, const struct metrics_desc *d);
 /*
- * Label values in the order of the description; missing ones are "". A counter only grows;
- * metrics_set() on one is for a source whose count is kept elsewhere.
+ * Label values in the order of the description; missing ones are "". A counter only grows:
+ * metrics_set() on one tells what a source that counts elsewhere has reached. Less than the last
+ * time means that the source began anew, so it is added to what was counted before. A series is
+ * given either increments or such a source.
  */
 void metrics_inc(struct metrics_family *f, double by, const char *const *labels);
 void metrics_set(struct metrics_family *f, double value, const char *const *labels);

@@ -1,6 +1,8 @@
 #include "k8s/stats.h"
 
+#include "core/loop.h"
 #include "core/mem.h"
+#include "core/usage.h"
 #include "k8s/publisher.h"
 
 /* nvidia_dra_request_duration_seconds: 0.05 * 2^k, as upstream. */
@@ -35,6 +37,15 @@ enum family {
 	WORKER_STARTS,
 	WORKER_CRASHES,
 	WORKER_TIMEOUTS,
+	LOOP_TURNS,
+	LOOP_SLOW,
+	LOOP_LONGEST,
+	PROCESS_CPU,
+	PROCESS_START,
+	PROCESS_RESIDENT,
+	PROCESS_VIRTUAL,
+	PROCESS_FDS,
+	PROCESS_FDS_MAX,
 	FAMILIES
 };
 
@@ -119,9 +130,9 @@ static const struct metrics_desc table[FAMILIES] = {
 			 { "driver" },
 			 NULL,
 			 0 },
-	[PUBLISH_WRITES] = { "tundra_publish_writes",
-			     "Writes of ResourceSlices since the start.",
-			     GAUGE,
+	[PUBLISH_WRITES] = { "tundra_publish_writes_total",
+			     "Writes of ResourceSlices.",
+			     COUNTER,
 			     { "driver", "verb" },
 			     NULL,
 			     0 },
@@ -149,46 +160,95 @@ static const struct metrics_desc table[FAMILIES] = {
 			 { "driver" },
 			 NULL,
 			 0 },
-	[LEDGER_BYTES] = { "tundra_ledger_written_bytes",
-			   "Bytes written to the ledger since the start.",
-			   GAUGE,
+	[LEDGER_BYTES] = { "tundra_ledger_written_bytes_total",
+			   "Bytes written to the ledger.",
+			   COUNTER,
 			   { "driver" },
 			   NULL,
 			   0 },
-	[LEDGER_SYNCS] = { "tundra_ledger_batches",
-			   "Batches synced to the ledger since the start.",
-			   GAUGE,
+	[LEDGER_SYNCS] = { "tundra_ledger_batches_total",
+			   "Batches synced to the ledger.",
+			   COUNTER,
 			   { "driver" },
 			   NULL,
 			   0 },
-	[LEDGER_FAILURES] = { "tundra_ledger_failures",
+	[LEDGER_FAILURES] = { "tundra_ledger_failures_total",
 			      "Writes of the ledger that failed.",
-			      GAUGE,
+			      COUNTER,
 			      { "driver" },
 			      NULL,
 			      0 },
-	[CDI_BYTES] = { "tundra_cdi_written_bytes",
-			"Bytes of CDI specs written since the start.",
-			GAUGE,
+	[CDI_BYTES] = { "tundra_cdi_written_bytes_total",
+			"Bytes of CDI specs written.",
+			COUNTER,
 			{ "driver" },
 			NULL,
 			0 },
-	[WORKER_STARTS] = { "tundra_worker_starts",
+	[WORKER_STARTS] = { "tundra_worker_starts_total",
 			    "Times a worker was started.",
-			    GAUGE,
+			    COUNTER,
 			    { "role" },
 			    NULL,
 			    0 },
-	[WORKER_CRASHES] = { "tundra_worker_crashes",
+	[WORKER_CRASHES] = { "tundra_worker_crashes_total",
 			     "Times a worker ended by itself.",
-			     GAUGE,
+			     COUNTER,
 			     { "role" },
 			     NULL,
 			     0 },
-	[WORKER_TIMEOUTS] = { "tundra_worker_timeouts",
+	[WORKER_TIMEOUTS] = { "tundra_worker_timeouts_total",
 			      "Requests that a worker did not answer in time.",
-			      GAUGE,
+			      COUNTER,
 			      { "role" },
+			      NULL,
+			      0 },
+	[LOOP_TURNS] = { "tundra_loop_turns_total",
+			 "Turns of the event loop.",
+			 COUNTER,
+			 { NULL },
+			 NULL,
+			 0 },
+	[LOOP_SLOW] = { "tundra_loop_slow_turns_total",
+			"Turns that were busy for more than 5 ms.",
+			COUNTER,
+			{ NULL },
+			NULL,
+			0 },
+	[LOOP_LONGEST] = { "tundra_loop_longest_turn_seconds",
+			   "Longest time that a turn was busy.",
+			   GAUGE,
+			   { NULL },
+			   NULL,
+			   0 },
+	[PROCESS_CPU] = { "process_cpu_seconds_total",
+			  "User and system CPU time, without workers.",
+			  COUNTER,
+			  { NULL },
+			  NULL,
+			  0 },
+	[PROCESS_START] = { "process_start_time_seconds",
+			    "When the process began, in Unix time.",
+			    GAUGE,
+			    { NULL },
+			    NULL,
+			    0 },
+	[PROCESS_RESIDENT] = { "process_resident_memory_bytes",
+			       "Resident memory, without workers.",
+			       GAUGE,
+			       { NULL },
+			       NULL,
+			       0 },
+	[PROCESS_VIRTUAL] = { "process_virtual_memory_bytes",
+			      "Virtual memory, without workers.",
+			      GAUGE,
+			      { NULL },
+			      NULL,
+			      0 },
+	[PROCESS_FDS] = { "process_open_fds", "Open file descriptors.", GAUGE, { NULL }, NULL, 0 },
+	[PROCESS_FDS_MAX] = { "process_max_fds",
+			      "Limit of open file descriptors.",
+			      GAUGE,
+			      { NULL },
 			      NULL,
 			      0 },
 };
@@ -197,6 +257,7 @@ static const char *const phase_names[CLAIM_PHASES] = { "fetch", "wait", "store",
 
 struct stats {
 	struct metrics_family *f[FAMILIES];
+	double started; /* of the process, Unix seconds */
 };
 
 struct stats *stats_new(struct metrics *m)
@@ -205,6 +266,7 @@ struct stats *stats_new(struct metrics *m)
 
 	for (size_t i = 0; i < FAMILIES; i++)
 		s->f[i] = metrics_add(m, &table[i]);
+	s->started = usage_started();
 	return s;
 }
 
@@ -296,4 +358,23 @@ void stats_worker(struct stats *s, const char *role, const struct worker_stats *
 	metrics_set(s->f[WORKER_STARTS], (double)w->starts, METRICS_L(role));
 	metrics_set(s->f[WORKER_CRASHES], (double)w->crashes, METRICS_L(role));
 	metrics_set(s->f[WORKER_TIMEOUTS], (double)w->timeouts, METRICS_L(role));
+}
+
+void stats_process(struct stats *s, const struct loop_stats *l)
+{
+	struct usage u;
+
+	/* What the kernel would not tell is not shown, rather than as 0. */
+	if (usage_read(&u) == 0) {
+		metrics_set(s->f[PROCESS_RESIDENT], (double)u.resident_bytes, METRICS_NO_LABELS);
+		metrics_set(s->f[PROCESS_VIRTUAL], (double)u.virtual_bytes, METRICS_NO_LABELS);
+		metrics_set(s->f[PROCESS_FDS], (double)u.open_fds, METRICS_NO_LABELS);
+		metrics_set(s->f[PROCESS_FDS_MAX], (double)u.max_fds, METRICS_NO_LABELS);
+	}
+	metrics_set(s->f[PROCESS_CPU], u.cpu_s, METRICS_NO_LABELS);
+	if (s->started > 0)
+		metrics_set(s->f[PROCESS_START], s->started, METRICS_NO_LABELS);
+	metrics_set(s->f[LOOP_TURNS], (double)l->turns, METRICS_NO_LABELS);
+	metrics_set(s->f[LOOP_SLOW], (double)l->slow_turns, METRICS_NO_LABELS);
+	metrics_set(s->f[LOOP_LONGEST], (double)l->max_us / 1e6, METRICS_NO_LABELS);
 }

@@ -1,7 +1,8 @@
 #pragma once
 /*
  * The metrics of every driver in the process: one registry, the driver's name as a label. Names
- * that upstream has (nvidia_dra_*) keep its meaning and buckets; ours begin with tundra_.
+ * that upstream has (nvidia_dra_*) keep its meaning and buckets; ours begin with tundra_, and
+ * process_* is what every exporter calls so. All of them stand in test/wire/metrics.txt as well.
  */
 #include "core/metrics.h"
 #include "k8s/claim.h"
@@ -25,3 +26,6 @@ void stats_ledger(struct stats *s, const char *driver, const struct journal_stat
 		  uint64_t cdi_bytes);
 struct worker_stats;
 void stats_worker(struct stats *s, const char *role, const struct worker_stats *w);
+struct loop_stats;
+/* The loop, and what the kernel knows of this process: read here, so call it on a scrape only. */
+void stats_process(struct stats *s, const struct loop_stats *l);

@@ -158,6 +158,7 @@ static void on_scrape(void *arg)
 		stats_worker(n->stats, workers[i].role, workers[i].stats);
 	stats_worker(n->stats, "disk", worker_stats(n->disk));
 	stats_worker(n->stats, "host", in_use_worker(n->in_use));
+	stats_process(n->stats, loop_stats(n->loop));
 	if (n->driver)
 		driver_scrape(n->driver);
 }

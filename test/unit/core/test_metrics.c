@@ -102,6 +102,30 @@ static void counters_without_labels_start_at_zero(void **state)
 	metrics_free(&m);
 }
 
+/* The source of a counter may end and begin anew: what is told never goes down. */
+static void counter_of_a_source(void **state)
+{
+	static const struct {
+		double set, told;
+	} steps[] = { { 10, 10 }, { 10, 10 }, { 12, 12 }, { 3, 15 }, { 3, 15 },
+		      { 4, 16 },  { 0, 16 },  { 0, 16 },  { 7, 23 }, { 6, 29 } };
+	struct metrics *m = metrics_new();
+	struct metrics_family *f = metrics_add(m, &requests);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		metrics_set(f, steps[i].set, METRICS_L("get", "200"));
+		assert_true(metrics_value(f, METRICS_L("get", "200")) == steps[i].told);
+	}
+	metrics_set(f, 1, METRICS_L("put", "200")); /* each series has its own */
+	assert_true(metrics_value(f, METRICS_L("put", "200")) == 1);
+	assert_true(metrics_value(f, METRICS_L("get", "200")) == 29);
+	metrics_drop(f, METRICS_L("get", "200"));
+	metrics_set(f, 2, METRICS_L("get", "200"));
+	assert_true(metrics_value(f, METRICS_L("get", "200")) == 2);
+	metrics_free(&m);
+}
+
 static void special_values(void **state)
 {
 	struct metrics *m = metrics_new();
@@ -212,6 +236,11 @@ static void shrink(void *arg)
 	metrics_inc(metrics_add(metrics_new(), arg), -1, METRICS_NO_LABELS);
 }
 
+static void set_below_zero(void *arg)
+{
+	metrics_set(metrics_add(metrics_new(), arg), -1, METRICS_NO_LABELS);
+}
+
 static void too_many_labels(void *arg)
 {
 	metrics_inc(metrics_add(metrics_new(), arg), 1, METRICS_L("a"));
@@ -229,6 +258,7 @@ static void misuse_aborts(void **state)
 		assert_true(dies(add_once, &bad[i], said));
 	assert_true(dies(add_twice, &copy, said));
 	assert_true(dies(shrink, &copy, said));
+	assert_true(dies(set_below_zero, &copy, said));
 	assert_true(dies(too_many_labels, &copy, said));
 }
 
@@ -238,6 +268,7 @@ int main(void)
 		cmocka_unit_test(text_format),
 		cmocka_unit_test(histogram),
 		cmocka_unit_test(counters_without_labels_start_at_zero),
+		cmocka_unit_test(counter_of_a_source),
 		cmocka_unit_test(special_values),
 		cmocka_unit_test(series_and_values_are_bounded),
 		cmocka_unit_test(sources_are_asked_at_each_scrape),
