@@ -73,6 +73,7 @@ struct h2_client {
 	enum h2_client_state told;
 	void (*on_state)(void *arg, enum h2_client_state s);
 	void *on_state_arg;
+	bool dead; /* freed, perhaps inside a callback of ours: nothing is posted or armed */
 };
 
 static void link_free(struct link *k, int status);
@@ -81,8 +82,23 @@ static void link_failed(struct link *k, int status, const struct err *e);
 static void set_state(struct h2_client *h, enum h2_client_state s)
 {
 	h->stats.state = s;
-	if (s != h->told)
+	if (s != h->told && !h->dead)
 		loop_task_post(&h->tell);
+}
+
+static void pump_soon(struct h2_client *h)
+{
+	if (!h->dead)
+		loop_task_post(&h->pump);
+}
+
+/* The next connection is not made before a while. */
+static void hold_off(struct h2_client *h)
+{
+	if (h->dead)
+		return;
+	loop_timer_set(&h->timer, backoff_next(&h->backoff, h->loop));
+	set_state(h, H2_CLIENT_WAITING);
 }
 
 static void on_tell(void *arg)
@@ -190,7 +206,7 @@ struct h2_request *h2_client_send(struct h2_client *h, const struct h2_request_c
 	list_push(&h->queue, &r->node);
 	if (conf->timeout_ms)
 		loop_timer_set(&r->timer, conf->timeout_ms);
-	loop_task_post(&h->pump);
+	pump_soon(h);
 	return r;
 }
 
@@ -237,7 +253,7 @@ static bool retry(struct h2_request *r, uint32_t code)
 	r->link = NULL;
 	list_remove(&r->node);
 	list_push_front(&r->client->queue, &r->node);
-	loop_task_post(&r->client->pump);
+	pump_soon(r->client);
 	return true;
 }
 
@@ -248,7 +264,7 @@ static void on_close(void *arg, struct h2_stream *s, uint32_t code)
 	struct err e;
 	int status;
 
-	loop_task_post(&k->client->pump); /* a stream is free */
+	pump_soon(k->client); /* a stream is free */
 	if (r->over) {
 		request_release(r);
 	} else if (s->in_end && (code == H2_NO_ERROR || code == H2_CODE_LOST)) {
@@ -323,7 +339,7 @@ static void on_settings(void *arg)
 		loop_timer_stop(&h->timer);
 		set_state(h, H2_CLIENT_UP);
 	}
-	loop_task_post(&h->pump); /* more streams may be allowed now */
+	pump_soon(h); /* more streams may be allowed now */
 }
 
 /* New requests go elsewhere, streams here go on. */
@@ -338,27 +354,33 @@ static void retire(struct link *k)
 	list_push(&h->old, &k->node);
 	h->old_n++;
 	set_state(h, H2_CLIENT_IDLE);
-	loop_task_post(&h->pump);
+	pump_soon(h);
 	if (h->old_n > OLD_MAX)
 		link_free(list_entry(h->old.next, struct link, node), -ECONNRESET);
+}
+
+static bool lived_long(const struct link *k)
+{
+	const struct h2_client *h = k->client;
+
+	return loop_now_ms(h->loop) - k->up_ms >= h->backoff.cap_ms;
 }
 
 static void on_goaway(void *arg, uint32_t code, struct sv text)
 {
 	struct link *k = arg;
 	struct h2_client *h = k->client;
+	bool useless;
 
 	h->stats.goaways++;
 	if (code != H2_NO_ERROR)
 		log_warn("the server ends the connection", LOG_S("server", h->authority),
 			 LOG_I("code", code), LOG_SV("text", text));
 	/* One that was of no use must not be followed by the next at once. */
-	if (!k->finished && k->state == LINK_UP) {
-		loop_timer_set(&h->timer, backoff_next(&h->backoff, h->loop));
-		retire(k);
-		set_state(h, H2_CLIENT_WAITING);
-	}
+	useless = k->state == LINK_UP && !k->finished && !lived_long(k);
 	retire(k);
+	if (useless)
+		hold_off(h);
 }
 
 static void on_pong(void *arg)
@@ -527,7 +549,6 @@ static void link_new(struct h2_client *h)
 		.events = &h2_events,
 		.arg = k,
 	};
-
 	uint32_t ms = or_default(h->conf.connect_ms, CONNECT_MS);
 	struct dial_target target;
 
@@ -591,20 +612,17 @@ static void note_failure(struct h2_client *h, int status, const struct err *e)
 static void link_failed(struct link *k, int status, const struct err *e)
 {
 	struct h2_client *h = k->client;
-	uint64_t now = loop_now_ms(h->loop);
 	bool current = h->link == k, idle = k->state == LINK_UP && !h2_streams(k->h2);
 
 	/* A server may close what nobody uses. */
 	if (current && !idle)
 		note_failure(h, status, e);
-	if (k->state == LINK_UP && now - k->up_ms >= h->backoff.cap_ms)
+	if (k->state == LINK_UP && lived_long(k))
 		backoff_reset(&h->backoff);
 	link_free(k, status);
-	if (current && !idle) {
-		loop_timer_set(&h->timer, backoff_next(&h->backoff, h->loop));
-		set_state(h, H2_CLIENT_WAITING);
-	}
-	loop_task_post(&h->pump);
+	if (current && !idle)
+		hold_off(h);
+	pump_soon(h);
 }
 
 static void on_client_timer(void *arg)
@@ -619,7 +637,7 @@ static void on_client_timer(void *arg)
 		return;
 	}
 	set_state(h, H2_CLIENT_IDLE);
-	loop_task_post(&h->pump);
+	pump_soon(h);
 }
 
 /* The pump: queue -> streams */
@@ -629,7 +647,9 @@ static bool start(struct link *k, struct h2_request *r)
 	bool end = !r->conf.body.n;
 
 	if (h2_request(k->h2, &r->stream, r->conf.headers, r->conf.headers_n, end) < 0) {
+		/* Refused by a GOAWAY, or its ids are used up. */
 		retire(k);
+		h2_goaway(k->h2, H2_NO_ERROR);
 		return false;
 	}
 	r->link = k;
@@ -721,6 +741,7 @@ void h2_client_free(struct h2_client **hp)
 	*hp = NULL;
 	if (!h)
 		return;
+	h->dead = true;
 	h->on_state = NULL;
 	while (!list_empty(&h->queue))
 		request_release(list_entry(h->queue.next, struct h2_request, node));
@@ -752,7 +773,7 @@ void h2_client_renew(struct h2_client *h)
 	} else {
 		link_free(k, -ECANCELED);
 	}
-	loop_task_post(&h->pump);
+	pump_soon(h);
 }
 
 struct loop *h2_client_loop(const struct h2_client *h)

@@ -62,6 +62,7 @@ struct h2_server {
 	size_t listeners_n;
 	struct list conns;
 	size_t conns_n, calls_n;
+	size_t closing_n; /* of conns_n: have no calls and end within a second or a stall */
 	bool draining;
 	uint64_t warned_ms; /* a crowd at the door is one line a minute */
 	void (*idle)(void *arg);
@@ -102,6 +103,8 @@ static void conn_free(struct conn *c)
 	loop_timer_stop(&c->timer);
 	list_remove(&c->node);
 	s->conns_n--;
+	if (c->state == CONN_CLOSING)
+		s->closing_n--;
 	stream_free(&c->stream);
 	h2_abort(c->h2);
 	loop_defer_free(s->loop, c, conn_release);
@@ -113,6 +116,7 @@ static void conn_close(struct conn *c)
 	if (c->state == CONN_CLOSING)
 		return;
 	c->state = CONN_CLOSING;
+	c->server->closing_n++;
 	loop_timer_stop(&c->timer);
 	stream_finish(c->stream);
 }
@@ -346,7 +350,13 @@ static void conn_new(struct h2_server *s, int fd, struct tls_server *tls)
 
 static bool make_room(struct h2_server *s)
 {
+	size_t max = s->conf.connections_max;
 	struct conn *oldest = NULL;
+
+	if (s->conns_n - s->closing_n < max)
+		return true;
+	if (s->conns_n >= 2 * max)
+		return false;
 
 	list_for_each (n, &s->conns) {
 		struct conn *c = list_entry(n, struct conn, node);
@@ -357,7 +367,9 @@ static bool make_room(struct h2_server *s)
 	}
 	if (!oldest)
 		return false;
-	conn_free(oldest);
+	/* What it may be sending just now was not seen, and GOAWAY says so. */
+	h2_goaway(oldest->h2, H2_NO_ERROR);
+	conn_close(oldest);
 	return true;
 }
 
@@ -389,7 +401,7 @@ static void admit(struct listener *l, int fd)
 
 	if (!peer_allowed(s, l, fd)) {
 		turn_away(l, &fd, "the peer is not root");
-	} else if (s->conns_n >= s->conf.connections_max && !make_room(s)) {
+	} else if (!make_room(s)) {
 		turn_away(l, &fd, "too many, all busy");
 	} else {
 		conn_new(s, fd, l->tls);

@@ -147,10 +147,12 @@ static void write_failed(struct stream *s, int status)
 
 	buf_clear(&s->out);
 	s->more = false;
-	for (i = 0; s->state == STREAM_UP && !s->lost && i < LAST_READS_MAX; i++)
+	if (s->lost)
+		return; /* reading led here again; the first one ends it */
+	s->lost = true;
+	for (i = 0; s->state == STREAM_UP && i < LAST_READS_MAX; i++)
 		if (read_once(s) != 0)
 			break;
-	s->lost = true;
 	end_sys(s, status, "write");
 }
 
@@ -222,6 +224,17 @@ static void deliver(struct stream *s, struct sv data)
 		s->events->on_data(s->arg, data);
 }
 
+static void on_eof(struct stream *s)
+{
+	s->peer_done = true;
+	if (s->state == STREAM_FINISHING)
+		finish_step(s);
+	else if (s->state == STREAM_SHAKING)
+		end_sys(s, -ECONNRESET, "closed during the TLS handshake");
+	else
+		end(s, 0, NULL);
+}
+
 /* 0: go on; negative: over. */
 static int deliver_tls(struct stream *s, struct sv cipher)
 {
@@ -248,7 +261,7 @@ static int deliver_tls(struct stream *s, struct sv cipher)
 	if (buf_len(&s->out))
 		stream_kick(s);
 	if (n == -ESHUTDOWN) {
-		end(s, 0, NULL);
+		on_eof(s);
 		return -ESHUTDOWN;
 	}
 	if (n < 0) {
@@ -256,17 +269,6 @@ static int deliver_tls(struct stream *s, struct sv cipher)
 		end(s, (int)n, &e);
 	}
 	return (int)n;
-}
-
-static void on_eof(struct stream *s)
-{
-	s->peer_done = true;
-	if (s->state == STREAM_FINISHING)
-		finish_step(s);
-	else if (s->state == STREAM_SHAKING)
-		end_sys(s, -ECONNRESET, "closed during the TLS handshake");
-	else
-		end(s, 0, NULL);
 }
 
 /* 0: there may be more; anything else: stop reading in this turn. */

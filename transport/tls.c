@@ -12,7 +12,7 @@
 
 enum {
 	PEM_MAX = 1024 * 1024, /* the system's whole bundle has 220 kB */
-	NAME_MAX_ = 256,
+	NAME_MAX_ = 254,       /* of DNS, with the end of the string */
 };
 
 /* RFC 9113 9.2.2 forbids the rest of TLS 1.2 for HTTP/2; every API server has these. */
@@ -294,9 +294,13 @@ static int make_client(struct tls_side *s, void *arg, SSL_CTX **out, struct err 
 int tls_client_new(const struct tls_material *m, const char *server_name, bool insecure_skip_verify,
 		   struct tls_client **out, struct err *e)
 {
-	struct tls_client *t = MEM_NEW(struct tls_client);
+	struct tls_client *t;
 	int r;
 
+	must(server_name || insecure_skip_verify);
+	if (server_name && (!*server_name || strlen(server_name) >= NAME_MAX_))
+		return err_set(e, -EINVAL, "the server's name is empty or too long");
+	t = MEM_NEW(struct tls_client);
 	side_init(&t->side, m);
 	t->name = mem_strdup(server_name);
 	t->insecure = insecure_skip_verify;
@@ -481,7 +485,7 @@ struct tls_session *tls_client_session(const struct tls_client *t)
 	struct tls_session *s = session_new(t->side.ctx);
 
 	SSL_set_connect_state(s->ssl);
-	if (t->name && strlen(t->name) < NAME_MAX_)
+	if (t->name)
 		expect_name(s->ssl, t->name);
 	return s;
 }

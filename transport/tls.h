@@ -11,7 +11,10 @@ struct tls_material {
 	struct sv ca_pem, cert_pem, key_pem;
 };
 struct tls_client;
-/* Verifies the peer against the CA and `server_name` (DNS name or address). Copies the material. */
+/*
+ * Verifies the peer against the CA (none: the system's) and `server_name` (DNS name or address;
+ * NULL only with insecure_skip_verify). Copies the material.
+ */
 int tls_client_new(const struct tls_material *m, const char *server_name, bool insecure_skip_verify,
 		   struct tls_client **out, struct err *e) NODISCARD;
 /* Reads the files again. 0: the same; 1: changed, new sessions use it; negative: kept the old. */

@@ -597,6 +597,36 @@ static void test_callbacks_may(void **state)
 	fixture_done(f);
 }
 
+/* Freed by the end of one of several requests, when the connection is lost, and by a deadline. */
+static void test_free_at_the_end(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct req *q;
+	size_t i, ended = 0;
+
+	(void)state;
+	server_start(f);
+	for (i = 0; i < 5; i++)
+		send_to(f, "/hang", SV_NONE, 0)->free_client = true;
+	lab_until(f->loop, f->kept_n == 5);
+	h2_server_free(&f->server);
+	lab_until(f->loop, !f->client);
+	lab_settle(f->loop);
+	for (i = 0; i < 5; i++)
+		ended += f->reqs[i].ended;
+	assert_int_equal(ended, 1);
+	assert_false(loop_turn(f->loop, -1));
+	fixture_done(f);
+
+	f = fixture_new();
+	q = send_to(f, "/echo", SV_NONE, 1000); /* nobody there */
+	q->free_client = true;
+	lab_until(f->loop, !f->client);
+	lab_settle(f->loop);
+	assert_false(loop_turn(f->loop, -1));
+	fixture_done(f);
+}
+
 static void test_renew(void **state)
 {
 	struct fixture *f = fixture_new();
@@ -817,6 +847,7 @@ int main(void)
 		cmocka_unit_test(test_early_answer),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_callbacks_may),
+		cmocka_unit_test(test_free_at_the_end),
 		cmocka_unit_test(test_renew),
 		cmocka_unit_test(test_dead_path),
 		cmocka_unit_test(test_live_path),

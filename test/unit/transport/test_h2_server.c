@@ -1,6 +1,7 @@
 #include "transport/h2_server.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,6 +247,7 @@ static void test_connections_max(void **state)
 	struct fixture *f = fixture_new((struct h2_server_conf){ .connections_max = 2 });
 	struct peer a, b, c, d;
 	struct sock_addr addr;
+	struct frame r;
 	struct err e;
 	int fd;
 
@@ -265,6 +267,8 @@ static void test_connections_max(void **state)
 	hello(&c);
 	talk(&b);
 	assert_true(b.eof);
+	assert_true(find_frame(buf_sv(&b.in), F_GOAWAY, 0, &r)); /* told, and nothing was seen */
+	assert_int_equal(frame_u32(&r, 0), 0);
 	assert_false(a.eof || c.eof);
 	put_headers(&c.out, 1, POST, false);
 	talk(&c);
@@ -274,11 +278,48 @@ static void test_connections_max(void **state)
 	hello(&d);
 	assert_true(d.eof);
 	assert_false(a.eof || c.eof);
+	sock_close(&b.fd);
+	lab_settle(f->loop);
 	assert_int_equal(h2_server_connections(f->server), 2);
 	peer_done(&a);
 	peer_done(&b);
 	peer_done(&c);
 	peer_done(&d);
+	fixture_done(f);
+}
+
+/* Without descriptors the listener rests a while instead of spinning, and comes back. */
+static void test_no_descriptors(void **state)
+{
+	struct fixture *f = fixture_new((struct h2_server_conf){ 0 });
+	struct rlimit old, few;
+	struct sock_addr addr;
+	struct peer p;
+	uint64_t turns;
+	int fd;
+
+	(void)state;
+	assert_int_equal(h2_server_listen_unix(f->server, f->sock, 0600, NULL), 0);
+	assert_int_equal(sock_addr_unix(&addr, f->sock, NULL), 0);
+	assert_int_equal(sock_connect(&addr, &fd), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	few.rlim_cur = (rlim_t)fd + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	turns = loop_stats(f->loop)->turns;
+	while (loop_now_ms(f->loop) < 10000)
+		(void)loop_turn(f->loop, 10000);
+	turns = loop_stats(f->loop)->turns - turns;
+	assert_true(turns < 500);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	lab_until(f->loop, h2_server_connections(f->server) == 1);
+	peer_init(&p, f, fd);
+	hello(&p);
+	put_headers(&p.out, 1, POST, true);
+	talk(&p);
+	assert_int_equal(f->heads, 1);
+	peer_done(&p);
+	lab_settle(f->loop);
 	fixture_done(f);
 }
 
@@ -564,12 +605,13 @@ static void test_split(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_call),	    cmocka_unit_test(test_slow_hello),
-		cmocka_unit_test(test_slow_block),  cmocka_unit_test(test_connections_max),
-		cmocka_unit_test(test_root_only),   cmocka_unit_test(test_drain),
-		cmocka_unit_test(test_drain_deaf),  cmocka_unit_test(test_queued_max),
-		cmocka_unit_test(test_abrupt_end),  cmocka_unit_test(test_broken_bytes),
-		cmocka_unit_test(test_free_inside), cmocka_unit_test(test_split),
+		cmocka_unit_test(test_call),	       cmocka_unit_test(test_slow_hello),
+		cmocka_unit_test(test_slow_block),     cmocka_unit_test(test_connections_max),
+		cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_root_only),
+		cmocka_unit_test(test_drain),	       cmocka_unit_test(test_drain_deaf),
+		cmocka_unit_test(test_queued_max),     cmocka_unit_test(test_abrupt_end),
+		cmocka_unit_test(test_broken_bytes),   cmocka_unit_test(test_free_inside),
+		cmocka_unit_test(test_split),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

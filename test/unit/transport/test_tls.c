@@ -424,6 +424,15 @@ static void test_bad_material(void **state)
 	assert_int_equal(bad_client(good, crt, sv_str(mallory.key_pem), "key"), -EINVAL);
 	/* A pass phrase is never asked for. */
 	assert_int_equal(bad_client(good, crt, sv_str(locked), "private key"), -EINVAL);
+	{
+		char *longest = lab_body(300);
+		struct tls_client *c;
+
+		longest[300] = '\0';
+		assert_int_equal(tls_client_new(&none, longest, false, &c, &e), -EINVAL);
+		assert_int_equal(tls_client_new(&none, "", false, &c, &e), -EINVAL);
+		mem_free(longest);
+	}
 	assert_int_equal(tls_server_new(&none, &s, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "needs a certificate"));
 	mem_free(locked);
