@@ -452,9 +452,24 @@ bool cache_has(const struct cache *c, const char *ns, const char *name)
 	return n && !n->deleted;
 }
 
+/*
+ * The watch is past this version and the object is unknown: it was told and deleted again before
+ * our answer came. Taking it in would show for ever what is not there.
+ */
+static bool overtaken(const struct cache *c, const struct json *object)
+{
+	int order;
+
+	if (!c->watch || entry_find(c, meta_namespace(object), meta_name(object)))
+		return false;
+	order = meta_rv_cmp(meta_rv(object), watch_rv(c->watch));
+	return order == 0 || order == -1;
+}
+
 void cache_wrote(struct cache *c, const struct json *object, enum api_version v)
 {
-	cache_upsert(c, object, v, SOURCE_OWN);
+	if (!overtaken(c, object))
+		cache_upsert(c, object, v, SOURCE_OWN);
 }
 
 void cache_deleted(struct cache *c, const char *ns, const char *name, const char *uid)
