@@ -95,6 +95,9 @@ static void on_delete(void *arg, const char *ns, const char *name, const char *u
 	(void)uid;
 	forget_slice(p, name);
 	count(p);
+	/* With its owner, perhaps: a Node that was made anew has another UID. */
+	mem_free(p->node_uid);
+	p->node_uid = NULL;
 	loop_task_post(&p->sync);
 }
 
