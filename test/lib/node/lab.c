@@ -7,6 +7,7 @@
 #include "core/journal_disk.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "test/lib/controllers.h"
 #include "test/lib/inproc.h"
 #include "test/lib/node/lab_plan.h"
 #include "test/lib/validate.h"
@@ -244,17 +245,42 @@ void lab_api_again(struct lab *l)
 	must(api_new(l->loop, &conf, &l->api, &e) == 0);
 }
 
+static void start_server(struct lab *l, unsigned versions, const char *const *dropped)
+{
+	const struct apiserver_conf conf = { .store = l->store,
+					     .versions = versions,
+					     .dropped = dropped };
+	struct err e = { "" };
+
+	apiserver_free(&l->server);
+	l->server = apiserver_new(l->loop, &conf);
+	must(apiserver_listen_unix(l->server, l->config.unix_path, &e) == 0);
+}
+
+void lab_api_versions(struct lab *l, unsigned versions)
+{
+	start_server(l, versions, NULL);
+}
+
+void lab_api_drops(struct lab *l, const char *const *members)
+{
+	start_server(l, 0, members);
+}
+
+void lab_controllers(struct lab *l)
+{
+	const struct controllers_conf conf = { .store = l->store };
+
+	l->controllers = controllers_new(l->loop, &conf);
+}
+
 static void start_api(struct lab *l)
 {
 	const struct store_conf store = { .validate = validate_object };
-	struct apiserver_conf server = { 0 };
-	struct err e = { "" };
 
 	l->config = (struct api_config){ .unix_path = lab_path(l, "api.sock") };
 	l->store = store_new(l->loop, &store);
-	server.store = l->store;
-	l->server = apiserver_new(l->loop, &server);
-	must(apiserver_listen_unix(l->server, l->config.unix_path, &e) == 0);
+	start_server(l, 0, NULL);
 	store_put_text(l->store, "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":"
 				 "\"" LAB_NODE "\"}}");
 	lab_api_again(l);
@@ -355,6 +381,7 @@ void lab_free(struct lab **lp)
 	api_free(&l->api);
 	events_free(&l->events);
 	apiserver_free(&l->server);
+	controllers_free(&l->controllers);
 	store_free(&l->store);
 	stats_free(&l->stats);
 	metrics_free(&l->metrics);

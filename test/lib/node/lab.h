@@ -57,6 +57,7 @@ struct lab {
 	struct worker_host host;
 	struct inventory *inventory;
 	int uevents[2];
+	struct controllers *controllers; /* NULL unless lab_controllers() */
 	struct lab_disk disks[LAB_DISKS_MAX];
 	size_t disks_n;
 	struct metrics *metrics;
@@ -86,7 +87,10 @@ void lab_disk_restart(
 void lab_rescan(struct lab *l); /* the GPUs changed; returns when seen */
 struct lab_plans *lab_plans(void);
 void lab_plans_release(void);
-void lab_api_again(struct lab *l); /* a new client, as after a restart */
+void lab_api_again(struct lab *l);   /* a new client, as after a restart */
+void lab_controllers(struct lab *l); /* scheduling, claims, garbage collection begin */
+void lab_api_versions(struct lab *l, unsigned versions);       /* served from now on: VERSIONS_* */
+void lab_api_drops(struct lab *l, const char *const *members); /* see validate_drop() */
 
 /* ---- objects ---- */
 /*
@@ -97,6 +101,10 @@ void lab_api_again(struct lab *l); /* a new client, as after a restart */
 void lab_claim(struct lab *l, const char *name, const char *uid, const char *devices);
 void lab_claim_json(struct lab *l, const char *name, const char *uid, const char *allocation);
 void lab_claim_delete(struct lab *l, const char *name);
+/* How many objects of a kind, and the i-th as JSON text (caller frees). */
+size_t lab_count(struct lab *l, const char *resource);
+char *lab_object(struct lab *l, const char *resource, size_t i);
+void lab_delete(struct lab *l, const char *resource, const char *name); /* cluster scoped */
 /* How many Events of this reason; *message: of the last one, valid until the next turn. */
 size_t lab_events(struct lab *l, const char *reason, const char **message);
 

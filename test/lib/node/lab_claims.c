@@ -23,6 +23,21 @@ void lab_claim_delete(struct lab *l, const char *name)
 	lab_delete_claim(l->store, name);
 }
 
+size_t lab_count(struct lab *l, const char *resource)
+{
+	return lab_count_objects(l->store, resource);
+}
+
+char *lab_object(struct lab *l, const char *resource, size_t i)
+{
+	return lab_object_text(l->store, resource, i);
+}
+
+void lab_delete(struct lab *l, const char *resource, const char *name)
+{
+	lab_delete_object(l->store, resource, name);
+}
+
 size_t lab_events(struct lab *l, const char *reason, const char **message)
 {
 	return lab_count_events(l->store, reason, message);

@@ -72,6 +72,35 @@ void lab_delete_claim(struct store *s, const char *name)
 	must(!store_delete(s, k, "default", name, &how, &gone, NULL, &e) && gone);
 }
 
+static const struct store_kind *kind_of(struct store *s, const char *resource)
+{
+	const struct store_kind *k = store_kind(s, "resource.k8s.io", resource);
+
+	return k ? k : store_kind(s, "", resource);
+}
+
+size_t lab_count_objects(struct store *s, const char *resource)
+{
+	return store_count(s, kind_of(s, resource));
+}
+
+char *lab_object_text(struct store *s, const char *resource, size_t i)
+{
+	const json_t *object = store_at(s, kind_of(s, resource), i);
+
+	must(object);
+	return jx_print(object);
+}
+
+void lab_delete_object(struct store *s, const char *resource, const char *name)
+{
+	const struct store_delete how = { .grace_s = -1 };
+	struct store_error e;
+	bool gone;
+
+	must(!store_delete(s, kind_of(s, resource), NULL, name, &how, &gone, NULL, &e) && gone);
+}
+
 size_t lab_count_events(struct store *s, const char *reason, const char **message)
 {
 	const struct store_kind *k = store_kind(s, "", "events");

@@ -5,4 +5,7 @@
 char *lab_allocation_text(const char *devices); /* caller frees */
 void lab_put_claim(struct store *s, const char *name, const char *uid, const char *allocation);
 void lab_delete_claim(struct store *s, const char *name);
+size_t lab_count_objects(struct store *s, const char *resource);
+char *lab_object_text(struct store *s, const char *resource, size_t i);
+void lab_delete_object(struct store *s, const char *resource, const char *name);
 size_t lab_count_events(struct store *s, const char *reason, const char **message);
