@@ -680,7 +680,7 @@ static void put_state(const struct journal_disk *d, struct buf *out)
 	le_put32(b + 32, d->index.live);
 	le_put32(b + 36, d->sync_us);
 	le_put32(b + 40, d->corrupt);
-	b[44] = d->c.side.fd >= 0;
+	b[44] = (char)(d->c.side.fd >= 0 ? 1 : 0);
 	buf_clear(out);
 	buf_put(out, b, sizeof(b));
 }

@@ -108,6 +108,12 @@ static void check_body(const struct sv file, struct journal_record *r)
 	r->damaged = crc32c(0, r->body) != le_get32(file.p + r->at + 24);
 }
 
+/* How many records a commit says its batch has. */
+static uint32_t commit_count(struct sv file, const struct journal_record *r)
+{
+	return le_get32(file.p + r->at + JOURNAL_HEAD);
+}
+
 /* Where the next readable header may begin; file.n when there is none. */
 static size_t resync(struct sv file, size_t at)
 {
@@ -185,7 +191,7 @@ static bool batch_damaged(struct sv file, size_t at, size_t end)
 		if (next(file, &at, true, &r) != PARSED || r.damaged)
 			return true;
 		if (r.kind == JOURNAL_COMMIT)
-			return le_get32(r.body.p) != n;
+			return commit_count(file, &r) != n;
 		n++;
 	}
 	return true;
@@ -380,15 +386,18 @@ int journal_read(const char *path, const struct journal_scan_events *ev,
 
 int journal_batch_walk(struct sv bytes, journal_walk_fn fn, void *arg, struct journal_batch *out)
 {
-	struct journal_record r = { 0 };
+	struct journal_record r;
 	size_t at = 0;
 
 	*out = (struct journal_batch){ 0 };
 	while (at < bytes.n) {
 		if (next(bytes, &at, true, &r) != PARSED || r.damaged)
 			return -EBADMSG;
-		if (r.kind == JOURNAL_COMMIT)
-			break;
+		if (r.kind == JOURNAL_COMMIT) {
+			if (at != bytes.n || r.seq != out->last || !out->records)
+				return -EBADMSG;
+			return commit_count(bytes, &r) == out->records ? 0 : -EBADMSG;
+		}
 		if (out->records && r.seq <= out->last)
 			return -EBADMSG;
 		if (!out->records++)
@@ -398,7 +407,5 @@ int journal_batch_walk(struct sv bytes, journal_walk_fn fn, void *arg, struct jo
 		if (fn)
 			fn(arg, &r);
 	}
-	if (!out->records || at != bytes.n || r.kind != JOURNAL_COMMIT)
-		return -EBADMSG;
-	return r.seq == out->last && le_get32(r.body.p) == out->records ? 0 : -EBADMSG;
+	return -EBADMSG;
 }
