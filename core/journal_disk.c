@@ -25,6 +25,7 @@
 enum { OPEN_TRIES = 10 };
 /* Space behind the end is taken in steps, so that few batches pay for growing the file. */
 enum { GROW = 256 << 10 };
+enum { GIVE_BACK = 4 << 20 };
 /* With room for this much a disk is not full any more: some records, not just a last one. */
 enum { PROBE = 16 << 10 };
 /* Two META records: boot id and writer with their limits. */
@@ -32,8 +33,7 @@ enum { WRITER_MAX = 256, FACTS_MAX = 1024 };
 
 struct compaction {
 	struct journal_side side;
-	struct journal_place *places; /* what was alive at the beginning */
-	size_t n, next;
+	uint32_t records;   /* copied */
 	uint64_t seq;	    /* of the file at the beginning */
 	uint64_t tail;	    /* end of the file at the beginning */
 	uint64_t new_tail;  /* where that is in the new file; 0 = not reached */
@@ -48,6 +48,7 @@ struct journal_disk {
 	uint64_t size, allocated;
 	uint64_t seq, found;
 	uint64_t want_seq, want_size; /* what OPEN expects, or JOURNAL_ANY */
+	struct journal_side old; /* the file before the last compaction, while it is given back */
 	struct journal_index index;
 	uint32_t corrupt, sync_us;
 	bool lost;	  /* a record whose key is unknown: the file is kept when it is replaced */
@@ -62,7 +63,7 @@ struct journal_disk *journal_disk_new(void)
 {
 	struct journal_disk *d = MEM_NEW(struct journal_disk);
 
-	d->fd = d->c.side.fd = d->rewrite.fd = -1;
+	d->fd = d->c.side.fd = d->rewrite.fd = d->old.fd = -1;
 	journal_index_init(&d->index);
 	return d;
 }
@@ -146,7 +147,6 @@ static int publish(struct journal_disk *d, struct journal_side *s)
 static void compaction_stop(struct journal_disk *d)
 {
 	journal_side_drop(&d->c.side, d->side_path);
-	mem_free(d->c.places);
 	if (d->c.piece.cap)
 		buf_done(&d->c.piece);
 	d->c = (struct compaction){ .side.fd = -1 };
@@ -159,7 +159,9 @@ static void forget_file(struct journal_disk *d)
 	journal_index_init(&d->index);
 	if (d->fd >= 0)
 		close(d->fd);
-	d->fd = -1;
+	if (d->old.fd >= 0)
+		close(d->old.fd);
+	d->fd = d->old.fd = -1;
 	d->size = d->allocated = d->seq = d->found = 0;
 	d->corrupt = d->sync_us = 0;
 	d->lost = d->facts_known = d->no_fallocate = false;
@@ -501,7 +503,7 @@ static int compaction_start(struct journal_disk *d)
 	r = journal_side_make(&d->c.side, d->side_path, d->boot);
 	if (r)
 		return fail(d, r, "cannot make", d->side_path);
-	d->c.places = journal_index_places(&d->index, &d->c.n);
+	journal_index_first(&d->index);
 	d->c.seq = d->seq;
 	d->c.tail = d->c.copied = d->c.last_size = d->size;
 	buf_init(&d->c.piece, JOURNAL_FILE_MAX);
@@ -511,19 +513,24 @@ static int compaction_start(struct journal_disk *d)
 static int copy_records(struct journal_disk *d, uint64_t budget)
 {
 	struct compaction *c = &d->c;
-	int r = 0;
+	uint64_t at, size, to;
+	int r;
 
-	while (!r && c->next < c->n && buf_len(&c->piece) < budget) {
-		struct journal_place *p = &c->places[c->next++];
-
-		p->to = c->side.size + buf_len(&c->piece);
-		r = journal_read_at(d->fd, p->at, p->size, &c->piece);
+	if (c->new_tail)
+		return 0;
+	while (buf_len(&c->piece) < budget) {
+		to = c->side.size + buf_len(&c->piece);
+		if (!journal_index_next(&d->index, c->tail, to, &at, &size)) {
+			/* Even with no record at all: the commit carries the seq. */
+			journal_put_commit(&c->piece, c->seq, c->records);
+			c->new_tail = c->side.size + buf_len(&c->piece);
+			return 0;
+		}
+		r = journal_read_at(d->fd, at, size, &c->piece);
+		if (r)
+			return r;
+		c->records++;
 	}
-	if (r || c->next < c->n || c->new_tail)
-		return r;
-	/* Even with no record at all: the commit carries the seq. */
-	journal_put_commit(&c->piece, c->seq, (uint32_t)c->n);
-	c->new_tail = c->side.size + buf_len(&c->piece);
 	return 0;
 }
 
@@ -543,6 +550,20 @@ static int copy_tail(struct journal_disk *d, uint64_t budget)
 	return r;
 }
 
+/* To free the blocks of 40 MB takes longer than a batch should wait, so that too is done in pieces.
+ * A file that still has a name (".damaged") is left alone. */
+static void give_back(struct journal_disk *d)
+{
+	struct stat st;
+
+	d->old.size -= MIN(d->old.size, (uint64_t)GIVE_BACK);
+	if (d->old.size && !fstat(d->old.fd, &st) && st.st_nlink == 0 &&
+	    !ftruncate(d->old.fd, (off_t)d->old.size))
+		return;
+	close(d->old.fd);
+	d->old.fd = -1;
+}
+
 static int compaction_finish(struct journal_disk *d)
 {
 	struct compaction *c = &d->c;
@@ -555,8 +576,9 @@ static int compaction_finish(struct journal_disk *d)
 	r = publish(d, &c->side);
 	if (r)
 		return r;
-	journal_index_move(&d->index, c->places, c->n, c->tail, c->new_tail);
-	close(d->fd);
+	journal_index_move(&d->index, c->tail, c->new_tail);
+	d->old = (struct journal_side){ .fd = d->fd, .size = d->size };
+	give_back(d);
 	d->fd = c->side.fd;
 	d->size = c->side.size;
 	d->allocated = d->no_fallocate ? d->size : room;
@@ -594,6 +616,10 @@ static int do_compact(struct journal_disk *d, struct sv body)
 	uint32_t piece = body.n == 4 ? le_get32(body.p) : JOURNAL_PIECE;
 	int r = 0;
 
+	if (d->old.fd >= 0) {
+		give_back(d);
+		return 0;
+	}
 	if (d->c.side.fd < 0)
 		r = compaction_start(d);
 	if (!r)
@@ -680,7 +706,7 @@ static void put_state(const struct journal_disk *d, struct buf *out)
 	le_put32(b + 32, d->index.live);
 	le_put32(b + 36, d->sync_us);
 	le_put32(b + 40, d->corrupt);
-	b[44] = (char)(d->c.side.fd >= 0 ? 1 : 0);
+	b[44] = (char)(d->c.side.fd >= 0 || d->old.fd >= 0 ? 1 : 0);
 	buf_clear(out);
 	buf_put(out, b, sizeof(b));
 }

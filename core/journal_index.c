@@ -7,7 +7,8 @@
 enum { KIND = 2 };
 
 struct entry {
-	uint64_t at, size;
+	struct list node; /* in by_place */
+	uint64_t at, to, size;
 	size_t name_n;
 	char name[];
 };
@@ -16,20 +17,26 @@ void journal_index_init(struct journal_index *x)
 {
 	*x = (struct journal_index){ 0 };
 	map_init(&x->by_key);
+	list_init(&x->by_place);
+	x->cursor = &x->by_place;
 }
 
 void journal_index_done(struct journal_index *x)
 {
-	map_for_each (e, &x->by_key)
-		mem_free(e->value);
+	struct list *n;
+
+	while (x->by_place.next && (n = list_pop(&x->by_place)))
+		mem_free(list_entry(n, struct entry, node));
 	map_done(&x->by_key);
-	*x = (struct journal_index){ 0 };
 }
 
 static void forget(struct journal_index *x, struct entry *e)
 {
 	if (!e)
 		return;
+	if (x->cursor == &e->node)
+		x->cursor = e->node.next;
+	list_remove(&e->node);
 	x->bytes -= e->size;
 	x->live -= le_get16(e->name) == JOURNAL_PUT;
 	mem_free(e);
@@ -37,8 +44,8 @@ static void forget(struct journal_index *x, struct entry *e)
 
 void journal_index_add(struct journal_index *x, const struct journal_record *r, uint64_t base)
 {
-	struct entry *e;
 	unsigned kind = r->kind == JOURNAL_DEL ? JOURNAL_PUT : r->kind;
+	struct entry *e;
 
 	if (r->kind == 0 || r->kind == JOURNAL_COMMIT || r->size == 0)
 		return;
@@ -54,45 +61,40 @@ void journal_index_add(struct journal_index *x, const struct journal_record *r, 
 	x->bytes += e->size;
 	x->live += kind == JOURNAL_PUT;
 	forget(x, map_put(&x->by_key, sv_make(e->name, e->name_n), e));
+	/* Behind the cursor's end mark the cursor would miss it, but then it is beyond the tail. */
+	list_push(&x->by_place, &e->node);
 }
 
-static int by_at(const void *a, const void *b)
+void journal_index_first(struct journal_index *x)
 {
-	const struct journal_place *x = a, *y = b;
-
-	return (x->at > y->at) - (x->at < y->at);
+	x->cursor = x->by_place.next;
 }
 
-struct journal_place *journal_index_places(const struct journal_index *x, size_t *n)
+bool journal_index_next(struct journal_index *x, uint64_t tail, uint64_t to, uint64_t *at,
+			uint64_t *size)
 {
-	struct journal_place *all = mem_calloc(map_len(&x->by_key), sizeof(*all));
-	const struct entry *e;
-
-	*n = 0;
-	map_for_each (slot, &x->by_key) {
-		e = slot->value;
-		all[(*n)++] = (struct journal_place){ .at = e->at, .size = e->size };
-	}
-	qsort(all, *n, sizeof(*all), by_at);
-	return all;
-}
-
-void journal_index_move(struct journal_index *x, const struct journal_place *places, size_t n,
-			uint64_t tail, uint64_t new_tail)
-{
-	const struct journal_place *p;
-	struct journal_place want;
 	struct entry *e;
 
-	map_for_each (slot, &x->by_key) {
-		e = slot->value;
-		if (e->at >= tail) {
-			e->at = e->at - tail + new_tail;
-			continue;
-		}
-		want.at = e->at;
-		p = bsearch(&want, places, n, sizeof(*places), by_at);
-		must(p);
-		e->at = p->to;
+	if (x->cursor == &x->by_place)
+		return false;
+	e = list_entry(x->cursor, struct entry, node);
+	if (e->at >= tail)
+		return false;
+	x->cursor = e->node.next;
+	e->to = to;
+	*at = e->at;
+	*size = e->size;
+	return true;
+}
+
+void journal_index_move(struct journal_index *x, uint64_t tail, uint64_t new_tail)
+{
+	struct entry *e;
+
+	list_for_each (n, &x->by_place) {
+		e = list_entry(n, struct entry, node);
+		must(e->at >= tail || e->to);
+		e->at = e->at >= tail ? e->at - tail + new_tail : e->to;
+		e->to = 0;
 	}
 }

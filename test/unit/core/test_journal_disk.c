@@ -310,6 +310,30 @@ static void compaction_is_done_in_pieces(void **state)
 	mem_free(body);
 }
 
+/* The old file's blocks are freed in steps as well, unless it was kept under another name. */
+static void big_old_file_is_given_back_in_steps(void **state)
+{
+	struct fixture *f = *state;
+	char *body = mem_zalloc(JOURNAL_BODY_MAX);
+	int i, pieces;
+
+	memset(body, 'x', 250000);
+	assert_int_equal(open_any(f), 0);
+	for (i = 0; i < 45; i++) /* 11 MB */
+		assert_int_equal(put_one(f, "a", body), 0);
+	assert_int_equal(put_one(f, "a", "small"), 0);
+	assert_int_equal(ask(f, JOURNAL_M_COMPACT), 0);
+	assert_true(f->st.compacting);
+	assert_true(f->st.size < 1000);
+	assert_int_equal(put_one(f, "b", "between"), 0);
+	pieces = compact(f);
+	assert_int_equal(pieces, 2);
+	assert_string_equal(scan(f), "a=small b=between ");
+	compact(f);
+	assert_string_equal(scan(f), "a=small b=between ");
+	mem_free(body);
+}
+
 /* However much comes in between two pieces, the end is reached. */
 static void compaction_overtakes_a_busy_journal(void **state)
 {
@@ -424,6 +448,7 @@ int main(void)
 		T(removed_file_is_noticed),
 		T(compaction_keeps_what_lives),
 		T(compaction_is_done_in_pieces),
+		T(big_old_file_is_given_back_in_steps),
 		T(compaction_overtakes_a_busy_journal),
 		T(compaction_keeps_the_unknown_and_the_broken),
 		T(compaction_that_fails_costs_nothing),
