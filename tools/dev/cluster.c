@@ -119,8 +119,8 @@ static char *base64(const char *text)
 		v |= i + 2 < n ? (unsigned char)text[i + 2] : 0;
 		out[o++] = digits[v >> 18];
 		out[o++] = digits[v >> 12 & 63];
-		out[o++] = i + 1 < n ? digits[v >> 6 & 63] : '=';
-		out[o++] = i + 2 < n ? digits[v & 63] : '=';
+		out[o++] = (char)(i + 1 < n ? digits[v >> 6 & 63] : '=');
+		out[o++] = (char)(i + 2 < n ? digits[v & 63] : '=');
 	}
 	out[o] = '\0';
 	return out;
