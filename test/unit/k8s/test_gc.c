@@ -1,0 +1,258 @@
+/* Prepared claims whose object is gone: released late and only when nobody uses the device. */
+#include "k8s/gc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "core/mem.h"
+#include "test/lib/node/lab.h"
+
+enum { MINUTE_MS = 60000, LONG_MS = 30 * MINUTE_MS };
+
+struct fixture {
+	struct lab *lab;
+	struct lab_claims c;
+	struct gc *gc;
+	int in_use; /* what the scan answers */
+	unsigned asked;
+	char identities[256]; /* of the last question */
+};
+
+/* Answers in a later turn, as a worker does. */
+struct question {
+	struct fixture *f;
+	struct loop_timer timer;
+	void (*answer)(void *arg, int in_use);
+	void *arg;
+};
+
+static void on_asked(void *arg)
+{
+	struct question *q = arg;
+
+	q->answer(q->arg, q->f->in_use);
+	mem_free(q);
+}
+
+static void ask(void *ctx, const char *const *identities, size_t n,
+		void (*answer)(void *arg, int in_use), void *arg)
+{
+	struct question *q = MEM_NEW(struct question);
+	struct fixture *f = ctx;
+	size_t at = 0;
+
+	f->asked++;
+	f->identities[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(f->identities + at, sizeof(f->identities) - at, "%s ",
+				       identities[i]);
+	*q = (struct question){ .f = f, .answer = answer, .arg = arg };
+	loop_timer_init(&q->timer, f->lab->loop, on_asked, q);
+	loop_timer_set(&q->timer, 100);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = MEM_NEW(struct fixture);
+	struct gc_conf conf = { .in_use = ask, .ctx = f };
+
+	f->lab = lab_new(4, 1);
+	lab_claims_start(&f->c, f->lab, lab_disk_new(f->lab), "one");
+	conf.api = f->lab->api;
+	conf.claims = f->c.claims;
+	conf.events = f->lab->events;
+	conf.inventory = f->lab->inventory;
+	f->gc = gc_new(f->lab->loop, &conf);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	gc_free(&f->gc);
+	lab_claims_stop(&f->c);
+	lab_pass(f->lab, 1000); /* a question that is still open */
+	lab_free(&f->lab);
+	mem_free(f);
+	return 0;
+}
+
+static void prepared(struct fixture *f, const char *name, const char *devices)
+{
+	struct lab_call call;
+
+	lab_claim(f->lab, name, NULL, devices);
+	lab_prepare(&f->c, name, NULL, &call);
+	assert_true(lab_until_true(f->lab, &call.done, 1000));
+	assert_int_equal(call.status, 0);
+}
+
+static void claims_that_exist_are_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	prepared(f, "b", "gpu-1");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 2);
+	assert_int_equal(f->asked, 0);
+	assert_true(gc_stats(f->gc)->checked >= 4);
+	assert_int_equal(gc_stats(f->gc)->orphans, 0);
+}
+
+static void one_look_is_not_enough(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	lab_claim_delete(f->lab, "a");
+	lab_pass(f->lab, 4 * MINUTE_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_int_equal(f->asked, 0);
+	assert_int_equal(gc_stats(f->gc)->orphans, 1);
+	assert_int_equal(lab_events(f->lab, "OrphanedClaim", NULL), 1);
+}
+
+static void gone_twice_and_unused_is_released(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0,gpu-2@admin");
+	prepared(f, "b", "gpu-1");
+	lab_claim_delete(f->lab, "a");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_null(claims_holder(f->c.claims, "GPU-0000"));
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0001"), "uid-b");
+	assert_false(lab_cdi_exists(f->lab, "uid-a"));
+	assert_int_equal(f->asked, 1);
+	assert_string_equal(f->identities, "GPU-0000 "); /* admin access uses nothing up */
+	assert_int_equal(gc_stats(f->gc)->released, 1);
+}
+
+static void a_device_in_use_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	const char *message = "";
+
+	prepared(f, "a", "gpu-0");
+	f->in_use = 1;
+	lab_claim_delete(f->lab, "a");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_true(f->asked >= 1);
+	(void)lab_events(f->lab, "OrphanedClaim", &message);
+	f->in_use = 0; /* its process ended */
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 0);
+}
+
+static void not_knowing_is_keeping(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	f->in_use = -1;
+	lab_claim_delete(f->lab, "a");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_int_equal(gc_stats(f->gc)->released, 0);
+}
+
+static void it_came_back(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	lab_claim_delete(f->lab, "a"); /* an etcd that is being restored */
+	lab_pass(f->lab, 2 * MINUTE_MS);
+	lab_claim(f->lab, "a", NULL, "gpu-0");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_int_equal(f->asked, 0);
+	lab_claim_delete(f->lab, "a"); /* the count begins anew */
+	lab_pass(f->lab, 4 * MINUTE_MS);
+	assert_int_equal(f->asked, 0);
+}
+
+static void another_claim_of_that_name(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	lab_claim_delete(f->lab, "a");
+	lab_claim(f->lab, "a", "uid-of-another", "gpu-1");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 0);
+}
+
+static void errors_are_no_answers(void **state)
+{
+	static const char *const faults[] = { "get resourceclaims status=403 times=always",
+					      "get resourceclaims status=500 times=always",
+					      "get resourceclaims silent times=always" };
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		struct err e = { "" };
+
+		apiserver_clear(f->lab->server);
+		assert_int_equal(apiserver_fault_text(f->lab->server, faults[i], &e), 0);
+		lab_pass(f->lab, LONG_MS);
+		assert_int_equal(claims_prepared(f->c.claims), 1);
+		assert_int_equal(gc_stats(f->gc)->orphans, 0);
+	}
+}
+
+static void a_group_that_is_not_served_is_no_answer(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	lab_api_versions(f->lab, VERSIONS_V1BETA2); /* "404 page not found" for v1 */
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_int_equal(f->asked, 0);
+}
+
+static void the_kubelet_is_first(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_call call;
+
+	prepared(f, "a", "gpu-0");
+	lab_claim_delete(f->lab, "a");
+	lab_pass(f->lab, 2 * MINUTE_MS);
+	lab_unprepare(&f->c, "a", NULL, &call);
+	assert_true(lab_until_true(f->lab, &call.done, 1000));
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(f->asked, 0);
+	assert_int_equal(gc_stats(f->gc)->released, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(claims_that_exist_are_kept),
+		TEST(one_look_is_not_enough),
+		TEST(gone_twice_and_unused_is_released),
+		TEST(a_device_in_use_is_kept),
+		TEST(not_knowing_is_keeping),
+		TEST(it_came_back),
+		TEST(another_claim_of_that_name),
+		TEST(errors_are_no_answers),
+		TEST(a_group_that_is_not_served_is_no_answer),
+		TEST(the_kubelet_is_first),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
