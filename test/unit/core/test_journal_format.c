@@ -181,7 +181,7 @@ static void strangers_are_refused(void **state)
 /* Keys k0, k1, ... in batches of 1, 2 and 3 records. */
 static void three_batches(struct maker *m, size_t ends[4])
 {
-	char key[8], body[40];
+	char key[16], body[48];
 	int batch, i, n = 0;
 
 	maker_init(m);
