@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <stdarg.h>
 
+#include "core/buf.h"
 #include "core/map.h"
 #include "core/mem.h"
 
@@ -40,6 +41,12 @@ struct scan {
 	unsigned values, depth;
 	char closer[JSON_DEPTH_MAX];
 	enum expect expect;
+	/* json_parse_without() */
+	const char *without; /* NULL = keep all */
+	struct buf *kept;    /* the text but for what is left out; empty while nothing was */
+	size_t copied, left_from;
+	unsigned left_depth;
+	bool leaves_next, leaving;
 };
 
 static int wrong(const struct scan *s, const char *what)
@@ -94,6 +101,12 @@ static int scan_open(struct scan *s, char c)
 
 static int scan_value(struct scan *s, char c)
 {
+	if (s->leaves_next) {
+		s->leaves_next = false;
+		s->leaving = true;
+		s->left_from = s->at;
+		s->left_depth = s->depth;
+	}
 	if (++s->values > s->limits->values)
 		return err_set(s->e, -E2BIG, "JSON: more than %u values at byte %zu",
 			       s->limits->values, s->at);
@@ -103,12 +116,33 @@ static int scan_value(struct scan *s, char c)
 	return c == '"' ? scan_string(s) : scan_word(s);
 }
 
+/* Between a key's quotes; one that is spelled with escapes is kept. */
+static bool is_left_out(const struct scan *s, size_t from, size_t to)
+{
+	return s->without && !s->leaving &&
+	       sv_eqs(sv_make(s->text.p + from, to - from), s->without);
+}
+
 static int scan_key(struct scan *s, char c)
 {
+	size_t from = s->at + 1;
+	int r;
+
 	if (c != '"')
 		return wrong(s, "no key");
 	s->expect = COLON;
-	return scan_string(s);
+	r = scan_string(s);
+	s->leaves_next = !r && is_left_out(s, from, s->at - 1);
+	return r;
+}
+
+/* The value is over. "0" is as short as a value can be, so the text never grows. */
+static void leave_out(struct scan *s)
+{
+	s->leaving = false;
+	buf_put(s->kept, s->text.p + s->copied, s->left_from - s->copied);
+	buf_putc(s->kept, '0');
+	s->copied = s->at;
 }
 
 static int scan_after(struct scan *s, char c)
@@ -151,9 +185,15 @@ static int scan_token(struct scan *s, char c)
 	return -EINVAL;
 }
 
-static int scan(struct sv text, const struct json_limits *limits, struct err *e)
+static int scan(struct sv text, const struct json_limits *limits, const char *without,
+		struct buf *kept, struct err *e)
 {
-	struct scan s = { .text = text, .limits = limits, .e = e, .expect = VALUE };
+	struct scan s = { .text = text,
+			  .limits = limits,
+			  .e = e,
+			  .expect = VALUE,
+			  .without = without,
+			  .kept = kept };
 	char c;
 	int r;
 
@@ -170,9 +210,13 @@ static int scan(struct sv text, const struct json_limits *limits, struct err *e)
 		r = scan_token(&s, c);
 		if (r)
 			return r;
+		if (s.leaving && s.expect == AFTER && s.depth == s.left_depth)
+			leave_out(&s);
 	}
 	if (s.expect != AFTER || s.depth)
 		return wrong(&s, "end of text inside a value");
+	if (s.copied)
+		buf_put(kept, text.p + s.copied, text.n - s.copied);
 	return 0;
 }
 
@@ -235,17 +279,12 @@ static json_t *load(struct sv text, json_error_t *error)
 	return root;
 }
 
-int json_parse(struct sv text, const struct json_limits *limits, struct json **out, struct err *e)
+static int build(struct sv text, struct json **out, struct err *e)
 {
 	size_t quota = MIN((size_t)QUOTA_BASE + text.n * QUOTA_PER_BYTE, (size_t)QUOTA_MAX);
 	json_error_t error;
 	json_t *root;
-	int r;
 
-	*out = NULL;
-	r = scan(text, limits, e);
-	if (r)
-		return r;
 	quota_left = quota;
 	root = load(text, &error);
 	*out = (struct json *)root;
@@ -255,6 +294,26 @@ int json_parse(struct sv text, const struct json_limits *limits, struct json **o
 		return err_set(e, -E2BIG, "JSON: needs more than %zu bytes of memory", quota);
 	return err_set(e, -EINVAL, "JSON: %s at byte %d", reason(json_error_code(&error)),
 		       error.position);
+}
+
+int json_parse_without(struct sv text, const struct json_limits *limits, const char *name,
+		       struct json **out, struct err *e)
+{
+	struct buf kept;
+	int r;
+
+	*out = NULL;
+	buf_init(&kept, text.n + 1);
+	r = scan(text, limits, name, &kept, e);
+	if (!r)
+		r = build(buf_len(&kept) ? buf_sv(&kept) : text, out, e);
+	buf_done(&kept);
+	return r;
+}
+
+int json_parse(struct sv text, const struct json_limits *limits, struct json **out, struct err *e)
+{
+	return json_parse_without(text, limits, NULL, out, e);
 }
 
 /* jansson's getters take no const, but change nothing. */

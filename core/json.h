@@ -29,6 +29,10 @@ extern const struct json_limits json_limits_config; /* an opaque config: 10 KiB,
  */
 int json_parse(struct sv text, const struct json_limits *limits, struct json **out,
 	       struct err *e) NODISCARD;
+/* The same, but each member of that name is checked for its nesting only and reads as 0: what a
+ * peer adds to its objects and nobody here looks at costs no tree. */
+int json_parse_without(struct sv text, const struct json_limits *limits, const char *name,
+		       struct json **out, struct err *e) NODISCARD;
 void json_free(struct json **root);
 
 enum json_kind {

@@ -54,6 +54,12 @@ static void begin(struct jsonw *w)
 	w->comma = true;
 }
 
+/* Nearly every byte of nearly every string. */
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void put_string(struct jsonw *w, struct sv s)
 {
 	static const char *const cut[] = {
@@ -66,6 +72,10 @@ static void put_string(struct jsonw *w, struct sv s)
 	buf_putc(w->out, '"');
 	while (i < s.n) {
 		c = (unsigned char)s.p[i];
+		if (is_plain(c)) {
+			i++;
+			continue;
+		}
 		n = sv_utf8(sv_drop(s, i));
 		if (n && c >= 0x20 && c != '"' && c != '\\') {
 			i += n;
@@ -164,8 +174,16 @@ void jsonw_fmt(struct jsonw *w, const char *fmt, ...)
 
 void jsonw_i64(struct jsonw *w, int64_t v)
 {
+	char digits[24], *p = digits + sizeof(digits);
+	uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+
 	begin(w);
-	buf_printf(w->out, "%lld", (long long)v);
+	do
+		*--p = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (v < 0)
+		*--p = '-';
+	buf_put(w->out, p, (size_t)(digits + sizeof(digits) - p));
 }
 
 void jsonw_bool(struct jsonw *w, bool v)

@@ -66,13 +66,16 @@ void ledger_claim_free(struct ledger_claim **cp)
 
 static void put_hex(struct jsonw *w, const char *key, const char *bytes, size_t n)
 {
+	static const char digits[] = "0123456789abcdef";
 	struct buf hex;
 
 	if (!n)
 		return;
 	buf_init(&hex, n * 2 + 1);
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&hex, "%02x", (unsigned)(unsigned char)bytes[i]);
+	for (size_t i = 0; i < n; i++) {
+		buf_putc(&hex, digits[(unsigned char)bytes[i] >> 4]);
+		buf_putc(&hex, digits[bytes[i] & 15]);
+	}
 	jsonw_ksv(w, key, buf_sv(&hex));
 	buf_done(&hex);
 }

@@ -444,7 +444,8 @@ static void answer_parse(struct call *c)
 	int r = -EBADMSG;
 
 	if (c->json_type)
-		r = json_parse(buf_sv(&c->answer), limits, &c->root, &why);
+		r = json_parse_without(buf_sv(&c->answer), limits, META_BOOKKEEPING, &c->root,
+				       &why);
 	if (r == 0 || !success || (c->raw && !c->json_type))
 		return;
 	c->status = r == -E2BIG ? -E2BIG : -EBADMSG;

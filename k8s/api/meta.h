@@ -6,6 +6,9 @@
 #include "core/buf.h"
 #include "core/json.h"
 
+/* Who wrote which field: often half of an object, and read by nobody here; parsed without it. */
+#define META_BOOKKEEPING "managedFields"
+
 /* Shapes of resource.k8s.io, newest first. v1beta2 is v1 under another name. */
 enum api_version { API_VERSION_NONE, API_V1, API_V1BETA2, API_V1BETA1 };
 

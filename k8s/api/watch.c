@@ -76,7 +76,7 @@ static int framer_event(struct sv line, watch_event_fn fn, void *arg, struct err
 	line = sv_trim(line);
 	if (!line.n)
 		return 0;
-	r = json_parse(line, &event_limits, &root, e);
+	r = json_parse_without(line, &event_limits, META_BOOKKEEPING, &root, e);
 	if (r < 0)
 		return err_wrap(e, r == -E2BIG ? -E2BIG : -EBADMSG, "watch event");
 	name = json_sv(json_get(root, "type"));

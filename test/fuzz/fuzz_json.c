@@ -33,14 +33,17 @@ static unsigned depth_of(const struct json *n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct json *first, *second;
+	struct json *first, *second, *less;
 	struct buf a, b;
 	struct err e;
+	bool fits = json_parse_without(sv_make(data, size), &limits, "a", &less, &e) == 0;
 
+	json_free(&less);
 	if (json_parse(sv_make(data, size), &limits, &first, &e)) {
 		must(!first && *err_text(&e));
 		return 0;
 	}
+	must(fits); /* what is whole is whole without a member */
 	must(depth_of(first) <= limits.depth);
 	buf_init(&a, 1 << 16);
 	buf_init(&b, 1 << 16);

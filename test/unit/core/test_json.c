@@ -318,6 +318,66 @@ static void quota_stops_what_counts_do_not(void **state)
 	buf_done(&b);
 }
 
+static void check_without(const char *text, const char *expected)
+{
+	struct json *got, *want;
+	struct err e = { 0 };
+
+	assert_int_equal(json_parse_without(sv_str(text), &json_limits_object, "m", &got, &e), 0);
+	want = parse(expected);
+	assert_true(json_same(got, want));
+	json_free(&got);
+	json_free(&want);
+}
+
+static void members_are_left_out(void **state)
+{
+	static const char *const values[] = { "null",
+					      "7",
+					      "\"s\\\"m\\\":1\"",
+					      "[]",
+					      "{}",
+					      "[{\"m\":[1,{\"a\":\"}\"}]},[[]]]",
+					      "{\"m\":{\"m\":1},\"x\":[]}" };
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		(void)snprintf(text, sizeof(text), "{\"m\":%s}", values[i]);
+		check_without(text, "{\"m\":0}");
+		(void)snprintf(text, sizeof(text), "{\"a\":1,\"m\" : %s ,\"b\":[2]}", values[i]);
+		check_without(text, "{\"a\":1,\"m\":0,\"b\":[2]}");
+		(void)snprintf(text, sizeof(text), "[{\"m\":%s},{\"n\":{\"m\":%s}}]", values[i],
+			       values[i]);
+		check_without(text, "[{\"m\":0},{\"n\":{\"m\":0}}]");
+	}
+	/* Not a member of that name. */
+	check_without("{\"mm\":[1],\"\":[2],\"x\":\"m\"}", "{\"mm\":[1],\"\":[2],\"x\":\"m\"}");
+	check_without("{\"\\u006d\":[1]}", "{\"m\":[1]}");
+	check_without("[\"m\",[1]]", "[\"m\",[1]]");
+}
+
+static void what_is_left_out_is_bounded(void **state)
+{
+	static const char *const broken[] = { "{\"m\":}",	   "{\"m\":[1}",
+					      "{\"m\":{\"a\" 1}}", "{\"m\":[1]",
+					      "{\"m\":[1],}",	   "{\"m\":\"x}",
+					      "{\"m\":1,\"m\":2}" };
+	static const struct json_limits few = { .bytes = 100, .values = 3, .depth = 3 };
+	struct json *j;
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+		assert_int_equal(
+		    json_parse_without(sv_str(broken[i]), &json_limits_object, "m", &j, &e),
+		    -EINVAL);
+		assert_null(j);
+	}
+	assert_int_equal(json_parse_without(SV("{\"m\":[1,2]}"), &few, "m", &j, &e), -E2BIG);
+	assert_int_equal(json_parse_without(SV("{\"m\":[[[]]]}"), &few, "m", &j, &e), -E2BIG);
+}
+
 static size_t allocations_left;
 
 static void *failing_alloc(size_t n)
@@ -371,6 +431,8 @@ int main(void)
 		cmocka_unit_test(every_cut),
 		cmocka_unit_test(limits_are_exact),
 		cmocka_unit_test(quota_stops_what_counts_do_not),
+		cmocka_unit_test(members_are_left_out),
+		cmocka_unit_test(what_is_left_out_is_bounded),
 		cmocka_unit_test(jansson_survives_failed_allocations),
 	};
 
