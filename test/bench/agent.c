@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,19 @@ enum {
 	LOOK_US = 100,	    /* how often is looked: a fifth of a percent of the budget */
 };
 
+/* Blows the whistle on a driver that ends by itself: nothing that follows would mean anything. */
+static void on_child(void *arg)
+{
+	struct agent *a = arg;
+	int status;
+
+	if (a->pid <= 0 || waitpid(a->pid, &status, WNOHANG) != a->pid)
+		return;
+	fprintf(stderr, "tundra-bench: tundra ended with wait status 0x%x, see %s\n",
+		(unsigned)status, a->log);
+	exit(1);
+}
+
 void agent_init(struct agent *a, struct loop *l, const struct agent_conf *conf)
 {
 	*a = (struct agent){ .conf = conf, .loop = l };
@@ -23,6 +37,7 @@ void agent_init(struct agent *a, struct loop *l, const struct agent_conf *conf)
 	a->registrar = mem_printf("%s/gpu.nvidia.com-reg.sock", conf->registry);
 	a->ledger = mem_printf("%s/gpu.nvidia.com/ledger", conf->plugins);
 	a->log = mem_printf("%s/tundra.log", conf->memory);
+	loop_on_signal(l, SIGCHLD, on_child, a);
 }
 
 void agent_done(struct agent *a)
@@ -31,6 +46,8 @@ void agent_done(struct agent *a)
 		kill(a->pid, SIGKILL);
 		waitpid(a->pid, NULL, 0);
 	}
+	if (a->loop)
+		loop_on_signal(a->loop, SIGCHLD, NULL, NULL);
 	mem_free(a->socket);
 	mem_free(a->registrar);
 	mem_free(a->ledger);
@@ -45,6 +62,7 @@ static void become(const struct agent *a, char **argv)
 
 	if (log < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		_exit(127);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (a->conf->libraries)
 		setenv("LD_LIBRARY_PATH", a->conf->libraries, 1);
 	execv(argv[0], argv);

@@ -70,7 +70,7 @@ def prepare_rows(live, text, upstream):
         Row(f"prepare p99, {text} claims live", f"prepare.p99_ms.{live}", "ms", tail),
         Row(f"unprepare p50, {text} claims live", f"unprepare.p50_ms.{live}", "ms", key(f"floor.sync.p50_ms.{live}")),
         Row(f"unprepare p99, {text} claims live", f"unprepare.p99_ms.{live}", "ms", key(f"floor.sync.p99_ms.{live}")),
-        Row(f"CPU per 1000 prepare+unprepare, {text} claims live", f"cpu_s_per_1000.{live}", "s", None, fixed(0.3), None, False,
+        Row(f"CPU per 1000 prepare+unprepare, {text} claims live", f"cpu_s_per_1000.{live}", "s", key(f"floor.cpu_s_per_1000.{live}"), fixed(0.3), None, False,
             UPSTREAM["cpu"]),
     ]
 
