@@ -191,9 +191,9 @@ static void serve(struct request *r)
 		store_failure(&e, 401, "Unauthorized", "Unauthorized");
 		request_error(r, &e);
 	} else if (r->route.what == ROUTE_OBJECTS && !strcmp(r->route.verb, "watch")) {
-		watch_serve(r);
+		request_watch_serve(r);
 	} else {
-		rest_serve(r);
+		request_serve(r);
 	}
 }
 
@@ -283,7 +283,7 @@ static void on_gone(void *arg, struct h2_call *c)
 	struct request *r = h2_call_user(c);
 
 	(void)arg;
-	watch_stop(r);
+	request_watch_stop(r);
 	list_remove(&r->node);
 	loop_task_stop(&r->work);
 	loop_timer_stop(&r->delay);
@@ -392,7 +392,7 @@ void apiserver_expire(struct apiserver *a)
 		struct request *r = list_entry(n, struct request, node);
 
 		if (r->watch)
-			watch_expire(r);
+			request_watch_expire(r);
 	}
 }
 
@@ -500,7 +500,7 @@ static void on_bookmark(void *arg)
 
 		if (!r->watch || !r->route.bookmarks)
 			continue;
-		watch_bookmark(r);
+		request_watch_bookmark(r);
 		any = true;
 	}
 	if (any)

@@ -65,9 +65,9 @@ void request_error(struct request *r, const struct store_error *e);
 void request_done(struct request *r, int status); /* counted and told; nothing is sent */
 
 /* apiserver_rest.c: does the request and answers it. */
-void rest_serve(struct request *r);
+void request_serve(struct request *r);
 /* apiserver_watch.c */
-void watch_serve(struct request *r);
-void watch_stop(struct request *r);
-void watch_expire(struct request *r); /* a last event: 410 */
-void watch_bookmark(struct request *r);
+void request_watch_serve(struct request *r);
+void request_watch_stop(struct request *r);
+void request_watch_expire(struct request *r); /* a last event: 410 */
+void request_watch_bookmark(struct request *r);

@@ -574,7 +574,7 @@ static void serve_objects(struct request *r)
 	method_not_allowed(r);
 }
 
-void rest_serve(struct request *r)
+void request_serve(struct request *r)
 {
 	json_t *answer;
 

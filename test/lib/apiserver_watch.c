@@ -45,7 +45,7 @@ static void send_failure(struct request *r, const struct store_error *e)
 	h2_call_end(r->call, NULL, 0);
 }
 
-void watch_stop(struct request *r)
+void request_watch_stop(struct request *r)
 {
 	store_unwatch(&r->watch);
 	loop_timer_stop(&r->timeout);
@@ -54,7 +54,7 @@ void watch_stop(struct request *r)
 
 static void finish(struct request *r)
 {
-	watch_stop(r);
+	request_watch_stop(r);
 	h2_call_end(r->call, NULL, 0);
 }
 
@@ -80,7 +80,7 @@ static void on_event(void *arg, const struct store_event *ev)
 		finish(r);
 }
 
-void watch_bookmark(struct request *r)
+void request_watch_bookmark(struct request *r)
 {
 	json_t *object = json_object();
 	char rv[24], version[64];
@@ -100,18 +100,18 @@ static void on_timeout(void *arg)
 	struct request *r = arg;
 
 	if (r->route.bookmarks)
-		watch_bookmark(r);
+		request_watch_bookmark(r);
 	finish(r);
 }
 
-void watch_expire(struct request *r)
+void request_watch_expire(struct request *r)
 {
 	struct store *s = r->server->conf.store;
 	struct store_error e = { 0 };
 
 	store_expired(&e, "too old resource version: %llu (%llu)",
 		      (unsigned long long)store_floor(s) - 1, (unsigned long long)store_floor(s));
-	watch_stop(r);
+	request_watch_stop(r);
 	send_failure(r, &e);
 }
 
@@ -165,7 +165,7 @@ static int select_objects(struct request *r, struct store_error *e)
 	return code;
 }
 
-void watch_serve(struct request *r)
+void request_watch_serve(struct request *r)
 {
 	static const struct h2_header head[] = { { { "content-type", 12 },
 						   { "application/json", 16 } } };

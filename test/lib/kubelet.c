@@ -149,8 +149,8 @@ static int see_entry(void *arg, const char *name)
 		return 0;
 	}
 	if (p)
-		plugin_free(p); /* made anew: unregistered, then registered again */
-	plugin_add(k, name, (uint64_t)st.st_ino, ctime_ns);
+		kubelet_plugin_free(p); /* made anew: unregistered, then registered again */
+	kubelet_plugin_add(k, name, (uint64_t)st.st_ino, ctime_ns);
 	return 0;
 }
 
@@ -168,7 +168,7 @@ static void on_reconcile(void *arg)
 		if (p->seen)
 			continue;
 		kubelet_line(k, "registration socket %s is gone", p->name);
-		plugin_free(p);
+		kubelet_plugin_free(p);
 	}
 }
 
@@ -185,7 +185,7 @@ static void on_stale(void *arg)
 {
 	struct kubelet *k = arg;
 
-	claims_stale(k);
+	kubelet_claims_stale(k);
 	loop_timer_set(&k->stale, k->conf.stale_ms);
 }
 
@@ -218,7 +218,7 @@ static void start(struct kubelet *k)
 {
 	make_node(k);
 	wipe(k, NULL);
-	pods_start(k);
+	kubelet_pods_start(k);
 	on_reconcile(k);
 	loop_timer_set(&k->stale, k->conf.stale_ms);
 }
@@ -230,10 +230,10 @@ static void stop(struct kubelet *k)
 	loop_timer_stop(&k->wipe);
 	if (k->stale_rpc)
 		k->stale_rpc->claims[0]->busy = false;
-	rpc_free(&k->stale_rpc);
-	pods_stop(k);
+	kubelet_rpc_free(&k->stale_rpc);
+	kubelet_pods_stop(k);
 	list_for_each_safe (n, &k->plugins)
-		plugin_free(list_entry(n, struct kubelet_plugin, node));
+		kubelet_plugin_free(list_entry(n, struct kubelet_plugin, node));
 	loop_timer_stop(&k->wipe);
 	json_object_clear(k->wiping);
 }
@@ -265,7 +265,7 @@ int kubelet_new(struct loop *l, const struct kubelet_conf *conf, struct kubelet 
 		kubelet_free(&k);
 		return err_sys(e, r, "cannot watch %s", conf->registry);
 	}
-	claims_load(k);
+	kubelet_claims_load(k);
 	start(k);
 	*out = k;
 	return 0;
@@ -280,7 +280,7 @@ void kubelet_free(struct kubelet **kp)
 	stop(k);
 	fswatch_free(&k->watch);
 	list_for_each_safe (n, &k->claims)
-		claim_forget(list_entry(n, struct kubelet_claim, node));
+		kubelet_claim_forget(list_entry(n, struct kubelet_claim, node));
 	json_decref(k->wiping);
 	mem_free(k->node);
 	mem_free(k->registry);
@@ -306,12 +306,12 @@ const struct kubelet_stats *kubelet_stats(const struct kubelet *k)
 
 bool kubelet_registered(const struct kubelet *k, const char *driver)
 {
-	return plugin_of(k, driver) != NULL;
+	return kubelet_plugin_of(k, driver) != NULL;
 }
 
 bool kubelet_connected(const struct kubelet *k, const char *driver)
 {
-	const struct kubelet_plugin *p = plugin_of(k, driver);
+	const struct kubelet_plugin *p = kubelet_plugin_of(k, driver);
 
 	return p && p->connected;
 }
@@ -328,7 +328,7 @@ size_t kubelet_claims(const struct kubelet *k)
 void kubelet_each_device(const struct kubelet *k, const char *ns, const char *claim,
 			 void (*fn)(void *arg, const struct kubelet_device *d), void *arg)
 {
-	const struct kubelet_claim *c = claim_find(k, ns, claim);
+	const struct kubelet_claim *c = kubelet_claim_find(k, ns, claim);
 
 	for (size_t i = 0; c && i < c->answers_n; i++) {
 		const struct kubelet_answer *a = &c->answers[i];

@@ -6,7 +6,7 @@
 
 enum { STATE_MAX = 16 << 20 };
 
-struct kubelet_claim *claim_find(const struct kubelet *k, const char *ns, const char *name)
+struct kubelet_claim *kubelet_claim_find(const struct kubelet *k, const char *ns, const char *name)
 {
 	list_for_each (n, &k->claims) {
 		struct kubelet_claim *c = list_entry(n, struct kubelet_claim, node);
@@ -39,7 +39,7 @@ static bool has_text(const json_t *list, const char *text)
 	return false;
 }
 
-struct kubelet_claim *claim_add(struct kubelet *k, const json_t *object)
+struct kubelet_claim *kubelet_claim_add(struct kubelet *k, const json_t *object)
 {
 	const json_t *results = jx_get(object, "status", "allocation", "devices", "results");
 	struct kubelet_claim *c = claim_make(k, jx_ns(object), jx_name(object), jx_uid(object));
@@ -63,7 +63,7 @@ static void answer_done(struct kubelet_answer *a)
 	mem_free(a->share_id);
 }
 
-void claim_forget(struct kubelet_claim *c)
+void kubelet_claim_forget(struct kubelet_claim *c)
 {
 	list_remove(&c->node);
 	for (size_t i = 0; i < c->answers_n; i++)
@@ -77,12 +77,12 @@ void claim_forget(struct kubelet_claim *c)
 	mem_free(c);
 }
 
-bool claim_used_by(const struct kubelet_claim *c, const char *pod_uid)
+bool kubelet_claim_used_by(const struct kubelet_claim *c, const char *pod_uid)
 {
 	return has_text(c->pods, pod_uid);
 }
 
-void claim_use(struct kubelet_claim *c, const char *pod_uid, bool used)
+void kubelet_claim_use(struct kubelet_claim *c, const char *pod_uid, bool used)
 {
 	if (used && !has_text(c->pods, pod_uid))
 		json_array_append_new(c->pods, json_string(pod_uid));
@@ -98,7 +98,8 @@ static bool same_device(const struct kubelet_answer *a, const struct kubelet_dev
 	       !strcmp(a->share_id ? a->share_id : "", d->share_id ? d->share_id : "");
 }
 
-void claim_answer(struct kubelet_claim *c, const char *driver, const struct kubelet_device *d)
+void kubelet_claim_answer(struct kubelet_claim *c, const char *driver,
+			  const struct kubelet_device *d)
 {
 	struct kubelet_answer *a;
 
@@ -117,7 +118,7 @@ void claim_answer(struct kubelet_claim *c, const char *driver, const struct kube
 
 /* ---- checkpoint: what survives the kubelet ---- */
 
-void claims_save(struct kubelet *k)
+void kubelet_claims_save(struct kubelet *k)
 {
 	json_t *all;
 	struct buf text;
@@ -144,7 +145,7 @@ void claims_save(struct kubelet *k)
 	buf_done(&text);
 }
 
-void claims_load(struct kubelet *k)
+void kubelet_claims_load(struct kubelet *k)
 {
 	struct err e = { "" };
 	struct buf text;
@@ -189,7 +190,7 @@ static void on_stale_done(void *arg, bool ok, const struct err *e)
 	struct kubelet_claim *c = k->stale_rpc->claims[0];
 	char *driver = mem_strdup(k->stale_rpc->driver);
 
-	rpc_free(&k->stale_rpc);
+	kubelet_rpc_free(&k->stale_rpc);
 	c->busy = false;
 	if (!ok) {
 		kubelet_failed(k, "unprepare of stale claim %s/%s: %s", c->ns, c->name,
@@ -203,13 +204,13 @@ static void on_stale_done(void *arg, bool ok, const struct err *e)
 	mem_free(driver);
 	if (!json_array_size(c->drivers) && !json_array_size(c->pods)) {
 		kubelet_line(k, "unprepared stale claim %s/%s", c->ns, c->name);
-		claim_forget(c);
+		kubelet_claim_forget(c);
 	}
-	claims_save(k);
-	claims_stale(k);
+	kubelet_claims_save(k);
+	kubelet_claims_stale(k);
 }
 
-void claims_stale(struct kubelet *k)
+void kubelet_claims_stale(struct kubelet *k)
 {
 	if (k->stale_rpc)
 		return;
@@ -220,11 +221,11 @@ void claims_stale(struct kubelet *k)
 		if (json_array_size(c->pods))
 			continue;
 		if (!json_array_size(c->drivers)) {
-			claim_forget(c);
+			kubelet_claim_forget(c);
 			continue;
 		}
-		k->stale_rpc = rpc_start(k, jx_text(json_array_get(c->drivers, 0)), false, &c, 1,
-					 on_stale_done, k);
+		k->stale_rpc = kubelet_rpc_start(k, jx_text(json_array_get(c->drivers, 0)), false,
+						 &c, 1, on_stale_done, k);
 		if (!k->stale_rpc)
 			continue;
 		c->busy = true;

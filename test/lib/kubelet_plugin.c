@@ -267,7 +267,7 @@ static void on_retry(void *arg)
 	ask(p);
 }
 
-void plugin_add(struct kubelet *k, const char *name, uint64_t ino, uint64_t ctime_ns)
+void kubelet_plugin_add(struct kubelet *k, const char *name, uint64_t ino, uint64_t ctime_ns)
 {
 	struct kubelet_plugin *p = MEM_NEW(struct kubelet_plugin);
 
@@ -285,7 +285,7 @@ void plugin_add(struct kubelet *k, const char *name, uint64_t ino, uint64_t ctim
 	ask(p);
 }
 
-void plugin_free(struct kubelet_plugin *p)
+void kubelet_plugin_free(struct kubelet_plugin *p)
 {
 	struct kubelet *k = p->kubelet;
 	char *driver = mem_strdup(p->state == PLUGIN_REGISTERED ? p->driver : NULL);
@@ -309,7 +309,7 @@ void plugin_free(struct kubelet_plugin *p)
 }
 
 /* The most recently registered connected instance, else the most recent one. */
-struct kubelet_plugin *plugin_of(const struct kubelet *k, const char *driver)
+struct kubelet_plugin *kubelet_plugin_of(const struct kubelet *k, const char *driver)
 {
 	struct kubelet_plugin *best = NULL;
 
@@ -362,7 +362,7 @@ static void take_devices(struct kubelet_rpc *r, struct kubelet_claim *c,
 			.share_id = d->share_id,
 		};
 
-		claim_answer(c, r->driver, &answer);
+		kubelet_claim_answer(c, r->driver, &answer);
 	}
 }
 
@@ -470,11 +470,12 @@ static size_t pack_claims(const struct kubelet_rpc *r, uint8_t *out)
 	return n;
 }
 
-struct kubelet_rpc *rpc_start(struct kubelet *k, const char *driver, bool prepare,
-			      struct kubelet_claim **claims, size_t n,
-			      void (*done)(void *arg, bool ok, const struct err *e), void *arg)
+struct kubelet_rpc *kubelet_rpc_start(struct kubelet *k, const char *driver, bool prepare,
+				      struct kubelet_claim **claims, size_t n,
+				      void (*done)(void *arg, bool ok, const struct err *e),
+				      void *arg)
 {
-	struct kubelet_plugin *p = plugin_of(k, driver);
+	struct kubelet_plugin *p = kubelet_plugin_of(k, driver);
 	struct kubelet_rpc *r;
 	uint8_t *message;
 	char *path;
@@ -513,7 +514,7 @@ static void rpc_release(void *obj)
 	mem_free(r);
 }
 
-void rpc_free(struct kubelet_rpc **rp)
+void kubelet_rpc_free(struct kubelet_rpc **rp)
 {
 	struct kubelet_rpc *r = *rp;
 

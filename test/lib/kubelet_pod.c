@@ -98,7 +98,7 @@ static const json_t *usable_claim(struct kubelet_pod *pod, const char *name)
 {
 	struct kubelet *k = pod->kubelet;
 	const json_t *claim = NULL;
-	const struct kubelet_claim *cached = claim_find(k, pod->ns, name);
+	const struct kubelet_claim *cached = kubelet_claim_find(k, pod->ns, name);
 
 	if (*name)
 		claim = store_get(k->conf.store, kind(k, "resource.k8s.io", "resourceclaims"),
@@ -129,7 +129,7 @@ static bool drivers_registered(struct kubelet_pod *pod, const json_t *claim)
 	for (size_t i = 0; i < json_array_size(results); i++) {
 		const char *driver = jx_text(jx_get(json_array_get(results, i), "driver"));
 
-		if (!plugin_of(pod->kubelet, driver)) {
+		if (!kubelet_plugin_of(pod->kubelet, driver)) {
 			fails(pod, "DRA driver %s is not registered", driver);
 			return false;
 		}
@@ -151,12 +151,12 @@ static bool take_claims(struct kubelet_pod *pod, const json_t *object)
 			return false;
 	}
 	for (size_t i = 0; i < n; i++) {
-		struct kubelet_claim *c = claim_find(k, pod->ns, jx_name(claims[i]));
+		struct kubelet_claim *c = kubelet_claim_find(k, pod->ns, jx_name(claims[i]));
 
-		claim_use(c ? c : claim_add(k, claims[i]), pod->uid, true);
+		kubelet_claim_use(c ? c : kubelet_claim_add(k, claims[i]), pod->uid, true);
 	}
 	if (n)
-		claims_save(k); /* before any call, so that Unprepare will come */
+		kubelet_claims_save(k); /* before any call, so that Unprepare will come */
 	return true;
 }
 
@@ -171,7 +171,7 @@ static size_t claims_for(const struct kubelet_pod *pod, const char *driver, bool
 
 		for (size_t d = 0; d < json_array_size(c->drivers); d++)
 			mine = mine || jx_is(json_array_get(c->drivers, d), driver);
-		if (!mine || !claim_used_by(c, pod->uid) || (prepare && c->prepared))
+		if (!mine || !kubelet_claim_used_by(c, pod->uid) || (prepare && c->prepared))
 			continue;
 		if (!prepare && json_array_size(c->pods) > 1)
 			continue; /* others still use it */
@@ -189,8 +189,8 @@ static void list_drivers(struct kubelet_pod *pod)
 	list_for_each (i, &pod->kubelet->claims) {
 		const struct kubelet_claim *c = list_entry(i, struct kubelet_claim, node);
 
-		for (size_t d = 0; claim_used_by(c, pod->uid) && d < json_array_size(c->drivers);
-		     d++) {
+		for (size_t d = 0;
+		     kubelet_claim_used_by(c, pod->uid) && d < json_array_size(c->drivers); d++) {
 			json_t *name = json_array_get(c->drivers, d);
 			size_t n = json_array_size(pod->drivers), at = 0;
 			bool there = false;
@@ -215,7 +215,7 @@ static void runs(struct kubelet_pod *pod)
 	list_for_each (n, &k->claims) {
 		struct kubelet_claim *c = list_entry(n, struct kubelet_claim, node);
 
-		if (claim_used_by(c, pod->uid))
+		if (kubelet_claim_used_by(c, pod->uid))
 			c->prepared = true;
 	}
 	pod->state = POD_RUNNING;
@@ -232,7 +232,7 @@ static void on_prepared(void *arg, bool ok, const struct err *e)
 	struct kubelet_pod *pod = arg;
 	char *driver = mem_strdup(pod->rpc->driver);
 
-	rpc_free(&pod->rpc);
+	kubelet_rpc_free(&pod->rpc);
 	if (!ok)
 		fails(pod, "prepare dynamic resources: %s", err_text(e));
 	else
@@ -252,8 +252,8 @@ static void next_driver(struct kubelet_pod *pod)
 
 		json_array_remove(pod->drivers, 0);
 		if (n)
-			pod->rpc =
-			    rpc_start(pod->kubelet, driver, true, claims, n, on_prepared, pod);
+			pod->rpc = kubelet_rpc_start(pod->kubelet, driver, true, claims, n,
+						     on_prepared, pod);
 		if (n && !pod->rpc)
 			fails(pod, "DRA driver %s is not registered", driver);
 		mem_free(driver);
@@ -281,13 +281,13 @@ static void release_claims(struct kubelet_pod *pod)
 	list_for_each_safe (n, &pod->kubelet->claims) {
 		struct kubelet_claim *c = list_entry(n, struct kubelet_claim, node);
 
-		if (!claim_used_by(c, pod->uid))
+		if (!kubelet_claim_used_by(c, pod->uid))
 			continue;
-		claim_use(c, pod->uid, false);
+		kubelet_claim_use(c, pod->uid, false);
 		if (!json_array_size(c->pods))
-			claim_forget(c);
+			kubelet_claim_forget(c);
 	}
-	claims_save(pod->kubelet);
+	kubelet_claims_save(pod->kubelet);
 }
 
 static void pod_free(void *arg)
@@ -303,7 +303,7 @@ static void pod_free(void *arg)
 
 static void pod_bury(struct kubelet_pod *pod)
 {
-	rpc_free(&pod->rpc);
+	kubelet_rpc_free(&pod->rpc);
 	loop_timer_stop(&pod->timer);
 	loop_task_stop(&pod->step);
 	list_remove(&pod->node);
@@ -357,7 +357,7 @@ static void on_unprepared(void *arg, bool ok, const struct err *e)
 {
 	struct kubelet_pod *pod = arg;
 
-	rpc_free(&pod->rpc);
+	kubelet_rpc_free(&pod->rpc);
 	if (ok)
 		stop_next(pod);
 	else
@@ -374,8 +374,8 @@ static void stop_next(struct kubelet_pod *pod)
 
 		json_array_remove(pod->drivers, 0);
 		if (n)
-			pod->rpc =
-			    rpc_start(pod->kubelet, driver, false, claims, n, on_unprepared, pod);
+			pod->rpc = kubelet_rpc_start(pod->kubelet, driver, false, claims, n,
+						     on_unprepared, pod);
 		if (n && !pod->rpc) {
 			char text[160];
 
@@ -391,7 +391,7 @@ static void stop_next(struct kubelet_pod *pod)
 
 static void stop(struct kubelet_pod *pod)
 {
-	rpc_free(&pod->rpc); /* the sync of a pod that is to end is cancelled */
+	kubelet_rpc_free(&pod->rpc); /* the sync of a pod that is to end is cancelled */
 	loop_timer_stop(&pod->timer);
 	pod->state = POD_STOPPING;
 	list_drivers(pod);
@@ -492,7 +492,7 @@ static void on_pod(void *arg, const struct store_event *ev)
 	loop_task_post(&pod->step);
 }
 
-void pods_start(struct kubelet *k)
+void kubelet_pods_start(struct kubelet *k)
 {
 	const struct store_kind *pods = kind(k, "", "pods");
 
@@ -505,7 +505,7 @@ void pods_start(struct kubelet *k)
 	k->pod_watch = store_watch(k->conf.store, pods, store_rv(k->conf.store), on_pod, k);
 }
 
-void pods_stop(struct kubelet *k)
+void kubelet_pods_stop(struct kubelet *k)
 {
 	store_unwatch(&k->pod_watch);
 	list_for_each_safe (n, &k->pods)

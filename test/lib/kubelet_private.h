@@ -104,25 +104,26 @@ void kubelet_plugin_changed(struct kubelet *k,
 			    const char *driver); /* (un)registered, (dis)connected */
 
 /* kubelet_plugin.c */
-void plugin_add(struct kubelet *k, const char *name, uint64_t ino, uint64_t ctime_ns);
-void plugin_free(struct kubelet_plugin *p);
-struct kubelet_plugin *plugin_of(const struct kubelet *k, const char *driver);
-struct kubelet_rpc *rpc_start(struct kubelet *k, const char *driver, bool prepare,
-			      struct kubelet_claim **claims, size_t n,
-			      void (*done)(void *arg, bool ok, const struct err *e), void *arg);
-void rpc_free(struct kubelet_rpc **r); /* cancels it when it runs */
+void kubelet_plugin_add(struct kubelet *k, const char *name, uint64_t ino, uint64_t ctime_ns);
+void kubelet_plugin_free(struct kubelet_plugin *p);
+struct kubelet_plugin *kubelet_plugin_of(const struct kubelet *k, const char *driver);
+struct kubelet_rpc *kubelet_rpc_start(struct kubelet *k, const char *driver, bool prepare,
+				      struct kubelet_claim **claims, size_t n,
+				      void (*done)(void *arg, bool ok, const struct err *e),
+				      void *arg);
+void kubelet_rpc_free(struct kubelet_rpc **r); /* cancels it when it runs */
 
 /* kubelet_pod.c */
-void pods_start(struct kubelet *k);
-void pods_stop(struct kubelet *k);
-void pods_restart(struct kubelet *k);
+void kubelet_pods_start(struct kubelet *k);
+void kubelet_pods_stop(struct kubelet *k);
 /* kubelet_claim.c */
-struct kubelet_claim *claim_find(const struct kubelet *k, const char *ns, const char *name);
-struct kubelet_claim *claim_add(struct kubelet *k, const json_t *object);
-void claim_forget(struct kubelet_claim *c);
-void claim_use(struct kubelet_claim *c, const char *pod_uid, bool used);
-bool claim_used_by(const struct kubelet_claim *c, const char *pod_uid);
-void claim_answer(struct kubelet_claim *c, const char *driver, const struct kubelet_device *d);
-void claims_save(struct kubelet *k);
-void claims_load(struct kubelet *k);
-void claims_stale(struct kubelet *k); /* unprepares those whose pods vanished */
+struct kubelet_claim *kubelet_claim_find(const struct kubelet *k, const char *ns, const char *name);
+struct kubelet_claim *kubelet_claim_add(struct kubelet *k, const json_t *object);
+void kubelet_claim_forget(struct kubelet_claim *c);
+void kubelet_claim_use(struct kubelet_claim *c, const char *pod_uid, bool used);
+bool kubelet_claim_used_by(const struct kubelet_claim *c, const char *pod_uid);
+void kubelet_claim_answer(struct kubelet_claim *c, const char *driver,
+			  const struct kubelet_device *d);
+void kubelet_claims_save(struct kubelet *k);
+void kubelet_claims_load(struct kubelet *k);
+void kubelet_claims_stale(struct kubelet *k); /* unprepares those whose pods vanished */

@@ -242,7 +242,9 @@ void lab_api_again(struct lab *l)
 	struct err e = { "" };
 
 	api_free(&l->api);
+	events_free(&l->events);
 	must(api_new(l->loop, &conf, &l->api, &e) == 0);
+	l->events = events_new(l->loop, l->api, "tundra", LAB_NODE);
 }
 
 static void start_server(struct lab *l, unsigned versions, const char *const *dropped)
@@ -284,7 +286,6 @@ static void start_api(struct lab *l)
 	store_put_text(l->store, "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":"
 				 "\"" LAB_NODE "\"}}");
 	lab_api_again(l);
-	l->events = events_new(l->loop, l->api, "tundra", LAB_NODE);
 }
 
 /* ---- life ---- */

@@ -117,3 +117,20 @@ size_t lab_count_events(struct store *s, const char *reason, const char **messag
 	}
 	return n;
 }
+
+void lab_delete_pod(struct store *s, const char *name, bool force)
+{
+	const struct store_delete how = { .grace_s = force ? 0 : -1 };
+	struct store_error e;
+	bool gone;
+
+	(void)store_delete(s, store_kind(s, "", "pods"), "default", name, &how, &gone, NULL, &e);
+}
+
+const char *lab_phase_of_pod(struct store *s, const char *name)
+{
+	const json_t *pod = store_get(s, store_kind(s, "", "pods"), "default", name);
+	const char *phase = jx_text(jx_get(pod, "status", "phase"));
+
+	return pod && !*phase ? "Pending" : phase;
+}

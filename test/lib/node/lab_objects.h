@@ -9,3 +9,5 @@ size_t lab_count_objects(struct store *s, const char *resource);
 char *lab_object_text(struct store *s, const char *resource, size_t i);
 void lab_delete_object(struct store *s, const char *resource, const char *name);
 size_t lab_count_events(struct store *s, const char *reason, const char **message);
+void lab_delete_pod(struct store *s, const char *name, bool force);
+const char *lab_phase_of_pod(struct store *s, const char *name);
