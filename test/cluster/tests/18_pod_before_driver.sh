@@ -25,7 +25,7 @@ created=$(tail -c "+$audit_at" "$audit" |
   jq -r 'select(.verb == "create" and .objectRef.resource == "resourceslices" and .responseStatus.code == 201) | .requestReceivedTimestamp' | sort | head -n 1)
 known=$(tail -c "+$kubelet_at" "$STATE/log/kubelet.log" |
   sed -n 's/^I\(..\)\(..\) \([0-9:.]*\) .*"Registered DRA plugin".* driverName="gpu.nvidia.com".*/\1-\2 \3/p' | head -n 1)
-[ -n "$created" ] && [ -n "$known" ] || fail "no create of a slice ('$created') or no registration ('$known') in the logs"
+if [ -z "$created" ] || [ -z "$known" ]; then fail "no create of a slice ('$created') or no registration ('$known') in the logs"; fi
 [ "$(date -d "$created" +%s%6N)" -gt "$(date -d "$(date +%Y)-$known" +%s%6N)" ] || fail "a slice was created at $created, the kubelet knew the driver at $known"
 
 # It is another pod now, which counts from zero.
