@@ -359,8 +359,7 @@ static void start_open(struct journal *j)
 	sm_move(&j->sm, OPENING);
 	buf_init(&b, 16 << 10);
 	journal_disk_put_open(&b, j->path, j->boot_id, j->writer,
-			      is_first ? j->found.seq : JOURNAL_ANY,
-			      is_first ? j->found.good : JOURNAL_ANY);
+			      is_first ? j->found.seq : JOURNAL_ANY);
 	ask(j, JOURNAL_M_OPEN, buf_sv(&b), on_open);
 	buf_done(&b);
 }
@@ -618,7 +617,7 @@ static void start_rewrite(struct journal *j)
 	take_image(j);
 	buf_init(&b, 16 << 10);
 	buf_putc(&b, JOURNAL_REWRITE_BEGIN);
-	journal_disk_put_open(&b, j->path, j->boot_id, j->writer, JOURNAL_ANY, JOURNAL_ANY);
+	journal_disk_put_open(&b, j->path, j->boot_id, j->writer, JOURNAL_ANY);
 	ask(j, JOURNAL_M_REWRITE, buf_sv(&b), on_rewrite_step);
 	buf_done(&b);
 }

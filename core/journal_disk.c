@@ -47,7 +47,7 @@ struct journal_disk {
 	int fd; /* holds the lock */
 	uint64_t size, allocated;
 	uint64_t seq, found;
-	uint64_t want_seq, want_size; /* what OPEN expects, or JOURNAL_ANY */
+	uint64_t want_seq;	 /* what OPEN expects, or JOURNAL_ANY */
 	struct journal_side old; /* the file before the last compaction, while it is given back */
 	struct journal_index index;
 	uint32_t corrupt, sync_us;
@@ -345,7 +345,7 @@ static int take_names(struct journal_disk *d, struct sv body, bool *same)
 	int r = -EINVAL;
 
 	if (take_text(&body, &d->path, PATH_MAX) && take_text(&body, &d->boot, JOURNAL_BOOT_MAX) &&
-	    take_text(&body, &d->writer, WRITER_MAX) && body.n == 16 && d->path[0] &&
+	    take_text(&body, &d->writer, WRITER_MAX) && body.n == 8 && d->path[0] &&
 	    !strchr(d->boot, '\n'))
 		r = 0;
 	*same = !r && old && !strcmp(old, d->path);
@@ -353,7 +353,6 @@ static int take_names(struct journal_disk *d, struct sv body, bool *same)
 	if (r)
 		return r;
 	d->want_seq = le_get64(body.p);
-	d->want_size = le_get64(body.p + 8);
 	mem_free(d->side_path);
 	d->side_path = mem_printf("%s.compact", d->path);
 	mem_free(d->folder);
@@ -363,10 +362,11 @@ static int take_names(struct journal_disk *d, struct sv body, bool *same)
 	return 0;
 }
 
-/* The file as it was found against what the owner has read of it. */
-static int compare(struct journal_disk *d, uint64_t seq, uint64_t size)
+/* The file as it was found against what the owner has read of it. Its size does not count: a
+ * predecessor may have been in the middle of a compaction. */
+static int compare(struct journal_disk *d, uint64_t seq)
 {
-	if (d->want_size == JOURNAL_ANY || (d->want_size == size && d->want_seq == seq))
+	if (d->want_seq == JOURNAL_ANY || d->want_seq == seq)
 		return 0;
 	return fail(d, -ESTALE, "someone else has just changed", d->path);
 }
@@ -376,13 +376,13 @@ static int find_or_create(struct journal_disk *d)
 	int r = take(d);
 
 	if (r == -ENOENT)
-		return compare(d, 0, 0) ?: create(d) ?: load(d);
+		return compare(d, 0) ?: create(d) ?: load(d);
 	if (r)
 		return r;
 	r = journal_side_clear(d->side_path);
 	if (r)
 		return fail(d, r, "cannot remove", d->side_path);
-	return load(d) ?: compare(d, d->seq, d->size);
+	return load(d) ?: compare(d, d->seq);
 }
 
 static int do_open(struct journal_disk *d, struct sv body)
@@ -408,10 +408,10 @@ static int do_open(struct journal_disk *d, struct sv body)
 }
 
 void journal_disk_put_open(struct buf *b, const char *path, const char *boot_id, const char *writer,
-			   uint64_t seq, uint64_t size)
+			   uint64_t seq)
 {
 	const char *const texts[] = { path, boot_id, writer };
-	char n[16];
+	char n[8];
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(texts); i++) {
@@ -421,8 +421,7 @@ void journal_disk_put_open(struct buf *b, const char *path, const char *boot_id,
 		buf_puts(b, texts[i]);
 	}
 	le_put64(n, seq);
-	le_put64(n + 8, size);
-	buf_put(b, n, 16);
+	buf_put(b, n, 8);
 }
 
 /* Appending */

@@ -50,12 +50,12 @@ enum {
 };
 
 /*
- * `seq` and `size`: what a scan found before (.seq, .good; both 0 without a file); -ESTALE when the
- * file says otherwise, since someone wrote in between. JOURNAL_ANY: whatever is there.
+ * `seq`: what a scan found before (0 without a file); -ESTALE when the file says otherwise, since
+ * someone wrote in between. JOURNAL_ANY: whatever is there.
  */
 #define JOURNAL_ANY UINT64_MAX
 void journal_disk_put_open(struct buf *b, const char *path, const char *boot_id, const char *writer,
-			   uint64_t seq, uint64_t size);
+			   uint64_t seq);
 /* Every successful answer. */
 struct journal_disk_state {
 	uint64_t seq;	/* last one on disk */

@@ -174,7 +174,7 @@ static int ask_open(struct run *r, const char *path)
 	int code;
 
 	buf_init(&b, 10000);
-	journal_disk_put_open(&b, path, "boot-1", "crash", JOURNAL_ANY, JOURNAL_ANY);
+	journal_disk_put_open(&b, path, "boot-1", "crash", JOURNAL_ANY);
 	code = ask(r, JOURNAL_M_OPEN, buf_sv(&b));
 	buf_done(&b);
 	return code;

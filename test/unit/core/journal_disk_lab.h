@@ -86,14 +86,13 @@ static inline int ask(struct fixture *f, uint16_t method)
 	return ask_of(f, f->d, method, SV_NONE);
 }
 
-static inline int open_as(struct fixture *f, struct journal_disk *d, const char *boot, uint64_t seq,
-			  uint64_t size)
+static inline int open_as(struct fixture *f, struct journal_disk *d, const char *boot, uint64_t seq)
 {
 	struct buf b;
 	int r;
 
 	buf_init(&b, 10000);
-	journal_disk_put_open(&b, path, boot, "test 1", seq, size);
+	journal_disk_put_open(&b, path, boot, "test 1", seq);
 	r = ask_of(f, d, JOURNAL_M_OPEN, buf_sv(&b));
 	buf_done(&b);
 	f->seq = f->st.seq;
@@ -102,7 +101,7 @@ static inline int open_as(struct fixture *f, struct journal_disk *d, const char 
 
 static inline int open_any(struct fixture *f)
 {
-	return open_as(f, f->d, "boot-1", JOURNAL_ANY, JOURNAL_ANY);
+	return open_as(f, f->d, "boot-1", JOURNAL_ANY);
 }
 
 static inline void put(struct fixture *f, const char *key, const char *body)

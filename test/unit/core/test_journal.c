@@ -192,7 +192,7 @@ static struct journal_disk *holder(struct fixture *f)
 
 	buf_init(&in, 1000);
 	buf_init(&out, 1000);
-	journal_disk_put_open(&in, f->path, "boot-1", "other", JOURNAL_ANY, JOURNAL_ANY);
+	journal_disk_put_open(&in, f->path, "boot-1", "other", JOURNAL_ANY);
 	assert_int_equal(journal_disk_methods[0].fn(d, buf_sv(&in), 0, &out), 0);
 	buf_done(&in);
 	buf_done(&out);
@@ -253,6 +253,35 @@ static void write_between_replay_and_opening_is_told(void **state)
 	assert_string_equal(buf_cstr(&f->text), "late=1 ");
 	pass_ms(f, 1000);
 	assert_int_equal(f->ready, 0);
+}
+
+/* Says the same with fewer bytes: no reason to begin anew. */
+static void compaction_between_replay_and_opening_is_fine(void **state)
+{
+	struct fixture *f = *state;
+	struct journal_disk *other = holder(f);
+	struct buf b;
+	uint64_t seq;
+
+	buf_init(&b, 10000);
+	for (seq = 3; seq < 20; seq++) {
+		buf_clear(&b);
+		journal_put_record(&b, seq, JOURNAL_PUT, SV("key-1"), SV("x"));
+		journal_put_commit(&b, seq, 1);
+		buf_clear(&f->text);
+		assert_int_equal(journal_disk_methods[1].fn(other, buf_sv(&b), 0, &f->text), 0);
+	}
+	assert_int_equal(open_journal(f), 0);
+	assert_string_equal(buf_cstr(&f->text), "key-1=x ");
+	buf_clear(&b);
+	assert_int_equal(journal_disk_methods[2].fn(other, SV_NONE, 0, &b), 0);
+	buf_done(&b);
+	journal_disk_free(&other);
+	memcpy(f->model[1], "x", 2);
+	op(f, 2, "y");
+	until_idle(f);
+	assert_int_equal(f->ready, 0);
+	same_as_model(f);
 }
 
 static void worker_that_dies_while_opening_is_replaced(void **state)
@@ -402,6 +431,7 @@ int main(void)
 		CLOSED(opening_waits_for_a_dying_predecessor),
 		CLOSED(opening_does_not_wait_for_ever),
 		CLOSED(write_between_replay_and_opening_is_told),
+		CLOSED(compaction_between_replay_and_opening_is_fine),
 		CLOSED(worker_that_dies_while_opening_is_replaced),
 		T(freed_journal_lets_go_of_the_file),
 		T(garbage_is_compacted),

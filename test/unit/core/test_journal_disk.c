@@ -18,7 +18,7 @@ static void open_makes_a_file(void **state)
 	assert_int_equal(ask(f, JOURNAL_M_COMPACT), -ENOTCONN);
 	assert_int_equal(ask(f, JOURNAL_M_RESERVE), -ENOTCONN);
 	assert_int_equal(ask(f, JOURNAL_M_CLOSE), 0);
-	assert_int_equal(open_as(f, f->d, "boot-1", 0, 0), 0);
+	assert_int_equal(open_as(f, f->d, "boot-1", 0), 0);
 	assert_int_equal(f->st.seq, 2);
 	assert_int_equal(f->st.live, 0);
 	assert_int_equal(stat(path, &st), 0);
@@ -49,7 +49,7 @@ static void what_was_appended_is_found_again(void **state)
 	size = f->st.live_bytes;
 	assert_string_equal(scan(f), "b=22 c=3 ");
 	assert_int_equal(ask(f, JOURNAL_M_CLOSE), 0);
-	assert_int_equal(open_as(f, f->d, "boot-1", 7, f->scanned.good), 0);
+	assert_int_equal(open_as(f, f->d, "boot-1", 7), 0);
 	assert_int_equal(f->st.seq, 7);
 	assert_int_equal(f->st.found, 7);
 	assert_int_equal(f->st.live, 2);
@@ -65,11 +65,11 @@ static void new_boot_is_recorded(void **state)
 
 	assert_int_equal(open_any(f), 0);
 	assert_int_equal(put_one(f, "a", "1"), 0);
-	assert_int_equal(open_as(f, f->d, "boot-2", JOURNAL_ANY, JOURNAL_ANY), 0);
+	assert_int_equal(open_as(f, f->d, "boot-2", JOURNAL_ANY), 0);
 	assert_int_equal(f->st.found, 3);
 	assert_int_equal(f->st.seq, 5);
 	assert_non_null(strstr(scan_with(f, true), "a=1 @boot=boot-2 @writer=test 1 "));
-	assert_int_equal(open_as(f, f->d, "boot-2", 5, f->scanned.good), 0);
+	assert_int_equal(open_as(f, f->d, "boot-2", 5), 0);
 	assert_int_equal(f->st.seq, 5);
 }
 
@@ -77,14 +77,13 @@ static void stale_reader_is_told(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(open_as(f, f->d, "b", 2, 100), -ESTALE); /* there is no file */
+	assert_int_equal(open_as(f, f->d, "b", 2), -ESTALE); /* there is no file */
 	assert_false(fsx_exists(path));
 	assert_int_equal(open_any(f), 0);
 	assert_int_equal(put_one(f, "a", "1"), 0);
-	assert_int_equal(open_as(f, f->d, "boot-1", 3, f->st.size), 0);
-	assert_int_equal(open_as(f, f->d, "boot-1", 2, f->st.size), -ESTALE);
-	assert_int_equal(open_as(f, f->d, "boot-1", 3, f->st.size - 1), -ESTALE);
-	assert_int_equal(open_as(f, f->d, "boot-1", 0, 0), -ESTALE);
+	assert_int_equal(open_as(f, f->d, "boot-1", 3), 0);
+	assert_int_equal(open_as(f, f->d, "boot-1", 2), -ESTALE);
+	assert_int_equal(open_as(f, f->d, "boot-1", 0), -ESTALE);
 	assert_int_equal(ask(f, JOURNAL_M_RESERVE), -ENOTCONN); /* it let go */
 	assert_string_equal(scan(f), "a=1 ");
 }
@@ -105,7 +104,7 @@ static void torn_end_is_cut_off(void **state)
 	buf_done(&torn);
 	faults.on = true;
 	faults.syncs = 0;
-	assert_int_equal(open_as(f, f->d, "boot-1", 3, good), 0);
+	assert_int_equal(open_as(f, f->d, "boot-1", 3), 0);
 	assert_true(faults.syncs >= 1);
 	assert_int_equal(file_size(path), good);
 	assert_int_equal(f->st.seq, 3);
@@ -120,9 +119,9 @@ static void one_process_writes_at_a_time(void **state)
 	int fd;
 
 	assert_int_equal(open_any(f), 0);
-	assert_int_equal(open_as(f, two, "boot-1", JOURNAL_ANY, JOURNAL_ANY), -EAGAIN);
+	assert_int_equal(open_as(f, two, "boot-1", JOURNAL_ANY), -EAGAIN);
 	assert_int_equal(ask(f, JOURNAL_M_CLOSE), 0);
-	assert_int_equal(open_as(f, two, "boot-1", JOURNAL_ANY, JOURNAL_ANY), 0);
+	assert_int_equal(open_as(f, two, "boot-1", JOURNAL_ANY), 0);
 	assert_int_equal(open_any(f), -EAGAIN);
 	journal_disk_free(&two);
 	/* Somebody dying in the middle of a compaction. */
@@ -164,17 +163,17 @@ static void open_bodies_are_checked(void **state)
 	size_t n;
 
 	buf_init(&b, 10000);
-	journal_disk_put_open(&b, path, "boot", "writer", 0, 0);
+	journal_disk_put_open(&b, path, "boot", "writer", 0);
 	for (n = 0; n < buf_len(&b); n++)
 		assert_int_equal(ask_of(f, f->d, JOURNAL_M_OPEN, sv_make(buf_sv(&b).p, n)),
 				 -EINVAL);
 	buf_putc(&b, 'x');
 	assert_int_equal(ask_of(f, f->d, JOURNAL_M_OPEN, buf_sv(&b)), -EINVAL);
 	buf_clear(&b);
-	journal_disk_put_open(&b, "", "boot", "writer", 0, 0);
+	journal_disk_put_open(&b, "", "boot", "writer", 0);
 	assert_int_equal(ask_of(f, f->d, JOURNAL_M_OPEN, buf_sv(&b)), -EINVAL);
 	buf_clear(&b);
-	journal_disk_put_open(&b, path, "boot\nid", "writer", 0, 0);
+	journal_disk_put_open(&b, path, "boot\nid", "writer", 0);
 	assert_int_equal(ask_of(f, f->d, JOURNAL_M_OPEN, buf_sv(&b)), -EINVAL);
 	assert_false(fsx_exists(path));
 	assert_int_equal(ask_of(f, f->d, JOURNAL_M_REWRITE, SV_NONE), -EINVAL);

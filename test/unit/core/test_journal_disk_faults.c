@@ -96,7 +96,7 @@ static void real_full_disk(void **state)
 	assert_int_equal(f->st.live, 0);
 	/* Also by a fresh process. */
 	assert_int_equal(ask(f, JOURNAL_M_CLOSE), 0);
-	assert_int_equal(open_as(f, f->d, "boot-2", JOURNAL_ANY, JOURNAL_ANY), 0);
+	assert_int_equal(open_as(f, f->d, "boot-2", JOURNAL_ANY), 0);
 	/* What was freed is used, then it is full again. */
 	for (i = 0; (r = put_one(f, "more", body)) == 0; i++)
 		assert_true(i < 2000);
@@ -130,7 +130,7 @@ static int rewrite_begin(struct fixture *f)
 	int r;
 
 	buf_init(&b, 10000);
-	journal_disk_put_open(&b, path, "boot-1", "test 1", JOURNAL_ANY, JOURNAL_ANY);
+	journal_disk_put_open(&b, path, "boot-1", "test 1", JOURNAL_ANY);
 	r = rewrite_op(f, JOURNAL_REWRITE_BEGIN, buf_sv(&b));
 	buf_done(&b);
 	return r;
@@ -178,7 +178,7 @@ static void failed_sync_needs_a_new_file(void **state)
 	assert_true(before.st_ino != after.st_ino);
 	assert_int_equal(put_one(f, "c", "1"), 0);
 	assert_string_equal(scan(f), "a=new b=new c=1 ");
-	assert_int_equal(open_as(f, f->d, "boot-1", f->scanned.seq, f->scanned.good), 0);
+	assert_int_equal(open_as(f, f->d, "boot-1", f->scanned.seq), 0);
 }
 
 static void rewrite_makes_a_file_that_was_removed(void **state)
@@ -197,7 +197,7 @@ static void rewrite_respects_the_lock(void **state)
 	struct fixture *f = *state;
 	struct journal_disk *other = journal_disk_new();
 
-	assert_int_equal(open_as(f, other, "boot-1", JOURNAL_ANY, JOURNAL_ANY), 0);
+	assert_int_equal(open_as(f, other, "boot-1", JOURNAL_ANY), 0);
 	assert_int_equal(rewrite_begin(f), -EAGAIN);
 	journal_disk_free(&other);
 	assert_int_equal(rewrite(f), 0);
