@@ -455,6 +455,10 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 {
 	struct ledger *l = arg;
 
+	if (status == -ESTALE) {
+		loop_timer_set(&l->timer, 0); /* someone wrote between our reading and opening */
+		return;
+	}
 	if (status < 0) {
 		err_set(&l->reason, 0, "cannot open the ledger %s: %s", l->path,
 			journal_reason(l->journal));

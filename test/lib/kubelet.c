@@ -10,7 +10,7 @@
 
 /* ---- telling ---- */
 
-static void line(struct kubelet *k, const char *fmt, va_list ap)
+static void PRINTF(2, 0) line(struct kubelet *k, const char *fmt, va_list ap)
 {
 	char *text;
 
