@@ -251,7 +251,12 @@ static void on_made(void *arg, const struct api_result *r)
 	struct bench_claim *c = &m->claims[shot->i];
 	struct api_request patch = {
 		.verb = API_PATCH,
-		.to = { API_GROUP_RESOURCE, "v1", "resourceclaims", s->conf.ns, c->name, "status" },
+		.to = { .group = API_GROUP_RESOURCE,
+			.version = "v1",
+			.resource = "resourceclaims",
+			.ns = s->conf.ns,
+			.name = c->name,
+			.sub = "status" },
 		.fn = on_allocated,
 		.arg = shot,
 	};
@@ -274,7 +279,10 @@ static void start_making(void *ctx, struct shot *shot)
 	struct making *m = ctx;
 	struct api_request create = {
 		.verb = API_CREATE,
-		.to = { API_GROUP_RESOURCE, "v1", "resourceclaims", m->server->conf.ns },
+		.to = { .group = API_GROUP_RESOURCE,
+			.version = "v1",
+			.resource = "resourceclaims",
+			.ns = m->server->conf.ns },
 		.fn = on_made,
 		.arg = shot,
 	};
@@ -417,13 +425,15 @@ static void on_slice(void *arg, enum watch_type type, const struct json *object,
 static void on_gone(void *arg)
 {
 	(void)arg; /* a bench lasts minutes, the server remembers five */
-	must(!"the watch lost its place");
+	must(false && "the watch lost its place");
 }
 
 int server_watch(struct server *s, struct err *e)
 {
-	struct api_request list = { .verb = API_LIST,
-				    .to = { API_GROUP_RESOURCE, "v1", "resourceslices" } };
+	struct api_request list = {
+		.verb = API_LIST,
+		.to = { .group = API_GROUP_RESOURCE, .version = "v1", .resource = "resourceslices" }
+	};
 	struct watch_conf conf = { .what = list.to, .on_event = on_slice, .on_gone = on_gone };
 	struct wait w;
 	int r = call(s, &list, &w, e);
@@ -465,8 +475,10 @@ int server_await_devices(struct server *s, size_t devices, uint64_t timeout_ms, 
 int server_delete_slices(struct server *s, struct err *e)
 {
 	char *fields _mem_free_ = mem_printf("spec.nodeName=%s", s->conf.node);
-	struct api_request del = { .verb = API_DELETE_ALL,
-				   .to = { API_GROUP_RESOURCE, "v1", "resourceslices" } };
+	struct api_request del = {
+		.verb = API_DELETE_ALL,
+		.to = { .group = API_GROUP_RESOURCE, .version = "v1", .resource = "resourceslices" }
+	};
 	struct wait w;
 	int r;
 
@@ -478,7 +490,9 @@ int server_delete_slices(struct server *s, struct err *e)
 int server_post_slice(struct server *s, uint64_t *us, struct err *e)
 {
 	struct api_request post = { .verb = API_CREATE,
-				    .to = { API_GROUP_RESOURCE, "v1", "resourceslices" },
+				    .to = { .group = API_GROUP_RESOURCE,
+					    .version = "v1",
+					    .resource = "resourceslices" },
 				    .fn = on_done };
 	struct wait w = { 0 };
 	struct buf body;
