@@ -236,7 +236,7 @@ static bool is_grpc(struct sv content_type)
 {
 	struct sv base = SV("application/grpc");
 
-	if (!sv_starts(content_type, base))
+	if (!content_type.p || !sv_starts(content_type, base))
 		return false;
 	return content_type.n == base.n || content_type.p[base.n] == '+' ||
 	       content_type.p[base.n] == ';';

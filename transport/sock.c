@@ -103,7 +103,7 @@ static int check_old_file(const char *path, struct err *e)
 
 static int bind_hidden(int fd, const char *hidden, unsigned mode, struct err *e)
 {
-	struct sock_addr a;
+	struct sock_addr a = { 0 };
 	int r;
 
 	r = sock_addr_unix(&a, hidden, e);
@@ -147,7 +147,7 @@ static int listen_unix_at(int fd, const char *path, unsigned mode, struct stat *
 
 int sock_listen_unix(struct sock_listener *l, const char *path, unsigned mode, struct err *e)
 {
-	struct sock_addr a;
+	struct sock_addr a = { 0 };
 	struct stat st;
 	int r;
 
@@ -190,9 +190,9 @@ static int listen_addr(struct sock_listener *l, const struct sock_addr *a)
 
 int sock_listen_tcp(struct sock_listener *l, const char *host, uint16_t *port, struct err *e)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
-	struct sock_addr a;
+	struct sock_addr a = { 0 };
 	int r;
 
 	*l = (struct sock_listener){ .fd = -1 };
@@ -230,7 +230,7 @@ void sock_listener_done(struct sock_listener *l)
 
 int sock_accept(const struct sock_listener *l, int *fd)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 
 	ss.ss_family = AF_UNSPEC;
