@@ -10,9 +10,14 @@
 
 static int port_of(const struct sockaddr_storage *ss)
 {
-	if (ss->ss_family == AF_INET6)
-		return ntohs(((const struct sockaddr_in6 *)ss)->sin6_port);
-	return ntohs(((const struct sockaddr_in *)ss)->sin_port);
+	struct sockaddr_in in;
+
+	/* Both families keep it at the same place. */
+	_Static_assert(offsetof(struct sockaddr_in, sin_port) ==
+			   offsetof(struct sockaddr_in6, sin6_port),
+		       "ports differ in place");
+	memcpy(&in, ss, sizeof(in));
+	return ntohs(in.sin_port);
 }
 
 int sock_addr_numeric(struct sock_addr *a, const char *host, uint16_t port)
