@@ -377,7 +377,7 @@ void apiserver_goaway(struct apiserver *a)
 		struct request *r = list_entry(n, struct request, node);
 
 		if (r->watch)
-			h2_call_end(r->call, NULL, 0);
+			request_watch_end(r);
 	}
 	a->old[a->old_n++] = a->server;
 	h2_server_drain(a->server, NULL, NULL);

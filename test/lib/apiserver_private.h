@@ -68,6 +68,7 @@ void request_done(struct request *r, int status); /* counted and told; nothing i
 void request_serve(struct request *r);
 /* apiserver_watch.c */
 void request_watch_serve(struct request *r);
-void request_watch_stop(struct request *r);
+void request_watch_stop(struct request *r);   /* nothing more is told */
+void request_watch_end(struct request *r);    /* and its stream ends well */
 void request_watch_expire(struct request *r); /* a last event: 410 */
 void request_watch_bookmark(struct request *r);

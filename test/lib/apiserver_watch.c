@@ -52,7 +52,7 @@ void request_watch_stop(struct request *r)
 	selector_done(&r->selector);
 }
 
-static void finish(struct request *r)
+void request_watch_end(struct request *r)
 {
 	request_watch_stop(r);
 	h2_call_end(r->call, NULL, 0);
@@ -77,7 +77,7 @@ static void on_event(void *arg, const struct store_event *ev)
 	else if (was)
 		send_object(r, "DELETED", ev->object);
 	if (h2_call_queued(r->call) > UNREAD_MAX)
-		finish(r);
+		request_watch_end(r);
 }
 
 void request_watch_bookmark(struct request *r)
@@ -101,7 +101,7 @@ static void on_timeout(void *arg)
 
 	if (r->route.bookmarks)
 		request_watch_bookmark(r);
-	finish(r);
+	request_watch_end(r);
 }
 
 void request_watch_expire(struct request *r)

@@ -292,8 +292,11 @@ void kubelet_free(struct kubelet **kp)
 void kubelet_restart(struct kubelet *k)
 {
 	stop(k);
-	list_for_each (n, &k->claims)
-		list_entry(n, struct kubelet_claim, node)->prepared = false;
+	list_for_each (n, &k->claims) {
+		struct kubelet_claim *c = list_entry(n, struct kubelet_claim, node);
+
+		c->prepared = c->busy = false;
+	}
 	start(k);
 }
 

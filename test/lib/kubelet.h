@@ -50,6 +50,8 @@ bool kubelet_registered(const struct kubelet *k, const char *driver);
 bool kubelet_connected(const struct kubelet *k, const char *driver);
 size_t kubelet_claims(const struct kubelet *k);			 /* in its claim cache */
 size_t kubelet_pods(const struct kubelet *k, const char *phase); /* NULL = all it knows */
+/* Its containers run: prepared, and not being ended (which its phase does not tell). */
+bool kubelet_pod_runs(const struct kubelet *k, const char *ns, const char *name);
 /* Of one prepared claim: what the drivers answered. */
 struct kubelet_device {
 	const char *driver, *request, *pool, *device, *cdi_id, *share_id; /* share_id may be NULL */

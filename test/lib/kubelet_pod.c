@@ -353,10 +353,23 @@ static void stop_fails(struct kubelet_pod *pod, const char *text)
 
 static void stop_next(struct kubelet_pod *pod);
 
+/*
+ * Nobody may count on a claim that is being unprepared. The kubelet up to 1.36 lets a second pod in
+ * (kubernetes #140527); a node agent can do nothing about that, so the later one is shown here.
+ */
+static void mark_busy(struct kubelet_rpc *rpc, bool busy)
+{
+	for (size_t i = 0; i < rpc->n; i++) {
+		rpc->claims[i]->busy = busy;
+		rpc->claims[i]->prepared = false;
+	}
+}
+
 static void on_unprepared(void *arg, bool ok, const struct err *e)
 {
 	struct kubelet_pod *pod = arg;
 
+	mark_busy(pod->rpc, false);
 	kubelet_rpc_free(&pod->rpc);
 	if (ok)
 		stop_next(pod);
@@ -376,6 +389,8 @@ static void stop_next(struct kubelet_pod *pod)
 		if (n)
 			pod->rpc = kubelet_rpc_start(pod->kubelet, driver, false, claims, n,
 						     on_unprepared, pod);
+		if (pod->rpc)
+			mark_busy(pod->rpc, true);
 		if (n && !pod->rpc) {
 			char text[160];
 
@@ -539,4 +554,15 @@ size_t kubelet_pods(const struct kubelet *k, const char *phase)
 		count +=
 		    !phase || !strcmp(phase, names[list_entry(n, struct kubelet_pod, node)->state]);
 	return count;
+}
+
+bool kubelet_pod_runs(const struct kubelet *k, const char *ns, const char *name)
+{
+	list_for_each (n, &k->pods) {
+		const struct kubelet_pod *pod = list_entry(n, struct kubelet_pod, node);
+
+		if (!strcmp(pod->ns, ns) && !strcmp(pod->name, name))
+			return pod->state == POD_RUNNING;
+	}
+	return false;
 }

@@ -51,7 +51,7 @@ struct kubelet_claim {
 	struct kubelet_answer *answers;
 	size_t answers_n;
 	bool prepared; /* in memory only, as in the real one */
-	bool busy;     /* being unprepared because its pods vanished */
+	bool busy;     /* being unprepared */
 };
 
 enum pod_state { POD_WAITING, POD_PREPARING, POD_RUNNING, POD_STOPPING, POD_DONE };

@@ -18,7 +18,7 @@
 #define LAB_NODE   "node-1"
 #define LAB_DRIVER "gpu.nvidia.com"
 
-enum { LAB_METHODS_MAX = 16, LAB_DISKS_MAX = 4 };
+enum { LAB_DISKS_MAX = 64, LAB_HELD_MAX = 64 };
 
 struct lab;
 struct inproc;
@@ -39,7 +39,8 @@ struct lab_plans {
 	bool hold;     /* run waits for lab_plans_release() */
 	int run, undo; /* what they answer; 0 = done */
 	unsigned runs, undos;
-	struct plan_step *held;
+	struct plan_step *held[LAB_HELD_MAX];
+	size_t held_n;
 };
 
 struct lab {
@@ -105,6 +106,13 @@ void lab_claim_delete(struct lab *l, const char *name);
 size_t lab_count(struct lab *l, const char *resource);
 char *lab_object(struct lab *l, const char *resource, size_t i);
 void lab_delete(struct lab *l, const char *resource, const char *name); /* cluster scoped */
+void lab_delete_all(struct lab *l, const char *resource);
+/* Asks for the deletion of a claim; what protects it may keep it for a while. */
+void lab_claim_end(struct lab *l, const char *name);
+/* Devices that all slices of the driver offer. */
+size_t lab_published(struct lab *l);
+/* The devices that a claim is allocated, "gpu-0,gpu-1"; "" = none. Caller frees. */
+char *lab_allocated(struct lab *l, const char *name);
 /* How many Events of this reason; *message: of the last one, valid until the next turn. */
 size_t lab_events(struct lab *l, const char *reason, const char **message);
 

@@ -38,6 +38,26 @@ void lab_delete(struct lab *l, const char *resource, const char *name)
 	lab_delete_object(l->store, resource, name);
 }
 
+void lab_delete_all(struct lab *l, const char *resource)
+{
+	lab_delete_objects(l->store, resource);
+}
+
+void lab_claim_end(struct lab *l, const char *name)
+{
+	lab_end_claim(l->store, name);
+}
+
+size_t lab_published(struct lab *l)
+{
+	return lab_count_published(l->store);
+}
+
+char *lab_allocated(struct lab *l, const char *name)
+{
+	return lab_allocated_devices(l->store, name);
+}
+
 size_t lab_events(struct lab *l, const char *reason, const char **message)
 {
 	return lab_count_events(l->store, reason, message);

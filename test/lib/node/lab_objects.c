@@ -134,3 +134,44 @@ const char *lab_phase_of_pod(struct store *s, const char *name)
 
 	return pod && !*phase ? "Pending" : phase;
 }
+
+void lab_end_claim(struct store *s, const char *name)
+{
+	const struct store_delete how = { .grace_s = -1 };
+	struct store_error e;
+	bool gone;
+
+	(void)store_delete(s, kind_of(s, "resourceclaims"), "default", name, &how, &gone, NULL, &e);
+}
+
+size_t lab_count_published(struct store *s)
+{
+	const struct store_kind *k = kind_of(s, "resourceslices");
+	size_t n = 0;
+
+	for (size_t i = 0; i < store_count(s, k); i++)
+		n += json_array_size(jx_get(store_at(s, k, i), "spec", "devices"));
+	return n;
+}
+
+char *lab_allocated_devices(struct store *s, const char *name)
+{
+	const json_t *claim = store_get(s, kind_of(s, "resourceclaims"), "default", name);
+	const json_t *results = jx_get(claim, "status", "allocation", "devices", "results");
+	struct buf list;
+	char *text;
+
+	buf_init(&list, 4096);
+	for (size_t i = 0; i < json_array_size(results); i++)
+		buf_printf(&list, "%s%s", i ? "," : "",
+			   jx_text(jx_get(json_array_get(results, i), "device")));
+	text = mem_strdup(buf_cstr(&list));
+	buf_done(&list);
+	return text;
+}
+
+void lab_delete_objects(struct store *s, const char *resource)
+{
+	while (store_count(s, kind_of(s, resource)))
+		lab_delete_object(s, resource, jx_name(store_at(s, kind_of(s, resource), 0)));
+}

@@ -11,3 +11,7 @@ void lab_delete_object(struct store *s, const char *resource, const char *name);
 size_t lab_count_events(struct store *s, const char *reason, const char **message);
 void lab_delete_pod(struct store *s, const char *name, bool force);
 const char *lab_phase_of_pod(struct store *s, const char *name);
+void lab_end_claim(struct store *s, const char *name);
+size_t lab_count_published(struct store *s);
+char *lab_allocated_devices(struct store *s, const char *name);
+void lab_delete_objects(struct store *s, const char *resource);

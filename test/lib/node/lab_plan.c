@@ -19,7 +19,8 @@ static int op_run(struct plan_step *s, struct err *e)
 {
 	plans.runs++;
 	if (plans.hold) {
-		plans.held = s;
+		must(plans.held_n < LAB_HELD_MAX);
+		plans.held[plans.held_n++] = s;
 		return PLAN_PENDING;
 	}
 	if (plans.run)
@@ -36,19 +37,18 @@ static int op_undo(struct plan_step *s, struct err *e)
 
 static void op_cancel(struct plan_step *s)
 {
-	(void)s;
-	plans.held = NULL;
+	for (size_t i = 0; i < plans.held_n; i++)
+		if (plans.held[i] == s)
+			plans.held[i] = plans.held[--plans.held_n];
 }
 
 void lab_plans_release(void)
 {
-	struct plan_step *s = plans.held;
 	struct err e = { "the device refuses" };
 
-	plans.held = NULL;
 	plans.hold = false;
-	if (s)
-		plan_step_done(s, plans.run, plans.run ? &e : NULL);
+	while (plans.held_n)
+		plan_step_done(plans.held[--plans.held_n], plans.run, plans.run ? &e : NULL);
 }
 
 static const struct plan_op ops[] = {
