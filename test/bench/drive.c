@@ -15,6 +15,7 @@
 #include "core/fsx.h"
 #include "core/mem.h"
 #include "test/bench/bench.h"
+#include "test/bench/echo.h"
 #include "test/bench/figures.h"
 
 enum {
@@ -234,7 +235,7 @@ static int empty_memory(struct drive *d, struct err *e)
 /* ---- one at a time ---- */
 
 struct alone {
-	struct sample get, sync, prepare, unprepare;
+	struct sample get, sync, echo, prepare, unprepare;
 	uint64_t get_cpu_us, sync_cpu_us;
 };
 
@@ -247,7 +248,7 @@ static uint64_t own_cpu_us(void)
 }
 
 static int alone_once(struct drive *d, const struct bench_claim *c, struct disk *disk,
-		      struct alone *a, struct err *e)
+		      const struct echo *echo, struct alone *a, struct err *e)
 {
 	struct volley get = { .latency = &a->get }, prepare = { .latency = &a->prepare };
 	struct volley unprepare = { .latency = &a->unprepare };
@@ -263,6 +264,10 @@ static int alone_once(struct drive *d, const struct bench_claim *c, struct disk 
 	cpu[2] = own_cpu_us();
 	a->get_cpu_us += cpu[1] - cpu[0];
 	a->sync_cpu_us += cpu[2] - cpu[1];
+	began = loop_now_us(d->b->loop);
+	if (!r)
+		r = echo_once(echo, e);
+	sample_add(&a->echo, loop_now_us(d->b->loop) - began);
 	calls(d, c, 1, 1, false, &prepare);
 	calls(d, c, 1, 1, true, &unprepare);
 	return r;
@@ -272,21 +277,26 @@ static int alone(struct drive *d, struct err *e)
 {
 	struct alone a = { 0 };
 	struct procs before, after;
-	struct disk disk;
+	struct echo echo = { 0 };
+	struct disk disk = { 0 };
 	int r = procs_read(d->b->agent.pid, &before, e);
 
 	progress("one at a time, %zu claims live", d->prepared);
 	if (!r)
 		r = disk_init(&disk, d->b->o->plugins, d->append, e);
+	if (!r)
+		r = echo_start(&echo, e);
 	for (size_t i = 0; !r && i < d->alone_n; i++)
-		r = alone_once(d, &d->alone[i], &disk, &a, e);
+		r = alone_once(d, &d->alone[i], &disk, &echo, &a, e);
 	disk_done(&disk);
+	echo_done(&echo);
 	if (!r)
 		r = procs_read(d->b->agent.pid, &after, e);
 	if (r < 0)
 		return r;
 	times(&a.get, "floor.get", d->prepared);
 	times(&a.sync, "floor.sync", d->prepared);
+	times(&a.echo, "floor.echo", d->prepared);
 	times(&a.prepare, "prepare", d->prepared);
 	times(&a.unprepare, "unprepare", d->prepared);
 	figure((double)(after.cpu_us - before.cpu_us) / (double)d->alone_n / 1000,
@@ -296,6 +306,7 @@ static int alone(struct drive *d, struct err *e)
 	       "floor.cpu_s_per_1000.%zu", d->prepared);
 	sample_done(&a.get);
 	sample_done(&a.sync);
+	sample_done(&a.echo);
 	sample_done(&a.prepare);
 	sample_done(&a.unprepare);
 	return 0;
