@@ -192,8 +192,8 @@ static int temp_open(const char *path, struct temp *t)
 	return -EEXIST;
 }
 
-/* Ends what temp_open() began: `r` is how the writing went. */
-static int temp_close(struct temp *t, const char *path, unsigned mode, unsigned flags, int r)
+/* Ends what temp_open() began: `r` is how the writing went. The file stays if all is well. */
+static int temp_close(struct temp *t, unsigned mode, unsigned flags, int r)
 {
 	if (t->fd < 0)
 		return r;
@@ -205,13 +205,21 @@ static int temp_close(struct temp *t, const char *path, unsigned mode, unsigned 
 	/* A file system may tell only now that the data did not fit. */
 	if (close(t->fd) && !r)
 		r = -errno;
-	if (!r && rename(t->path, path))
-		r = -errno;
 	if (r)
 		(void)unlink(t->path);
-	else if (flags & FSX_SYNC)
-		r = fsx_sync_dir(t->folder);
 	return r;
+}
+
+static int temp_rename(struct temp *t, const char *path, unsigned flags)
+{
+	int r;
+
+	if (rename(t->path, path)) {
+		r = -errno;
+		(void)unlink(t->path);
+		return r;
+	}
+	return flags & FSX_SYNC ? fsx_sync_dir(t->folder) : 0;
 }
 
 int fsx_replace(const char *path, struct sv content, unsigned mode, unsigned flags)
@@ -222,7 +230,22 @@ int fsx_replace(const char *path, struct sv content, unsigned mode, unsigned fla
 	r = temp_open(path, &t);
 	if (!r)
 		r = fsx_write_all(t.fd, content);
-	return temp_close(&t, path, mode, flags, r);
+	r = temp_close(&t, mode, flags, r);
+	return r ? r : temp_rename(&t, path, flags);
+}
+
+int fsx_stage(const char *path, struct sv content, unsigned mode, char *temp, size_t size)
+{
+	struct temp t;
+	int r;
+
+	r = temp_open(path, &t);
+	if (!r)
+		r = strlen(t.path) < size ? fsx_write_all(t.fd, content) : -ENAMETOOLONG;
+	r = temp_close(&t, mode, 0, r);
+	if (!r)
+		(void)sv_copy(temp, size, sv_str(t.path));
+	return r;
 }
 
 bool fsx_is_temp(const char *name)
@@ -264,7 +287,9 @@ int fsx_copy(const char *from, const char *to, unsigned mode)
 	r = temp_open(to, &t);
 	if (!r)
 		r = copy_bytes(fd, t.fd);
-	r = temp_close(&t, to, mode, 0, r);
+	r = temp_close(&t, mode, 0, r);
+	if (!r)
+		r = temp_rename(&t, to, 0);
 	close(fd);
 	return r;
 }

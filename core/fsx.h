@@ -19,6 +19,12 @@ int fsx_read_fd(int fd, size_t max, struct buf *out) NODISCARD; /* from where it
  */
 enum { FSX_SYNC = 1 };
 int fsx_replace(const char *path, struct sv content, unsigned mode, unsigned flags) NODISCARD;
+/*
+ * The first half of it: the content under a temporary name in the folder of `path`, which is told
+ * in `temp`. Whoever asked renames or removes it.
+ */
+int fsx_stage(const char *path, struct sv content, unsigned mode, char *temp,
+	      size_t size) NODISCARD;
 bool fsx_is_temp(const char *name);			   /* a left-over: ".<16 hex>.tmp" */
 int fsx_write_all(int fd, struct sv content) NODISCARD;	   /* EINTR and short writes handled */
 int fsx_mkdirs(const char *path, unsigned mode) NODISCARD; /* all parents; present is fine */

@@ -269,6 +269,23 @@ static void write_all_survives_interruption(void **state)
 	holds("w", "0123456789");
 }
 
+static void staged_is_beside_and_not_yet_there(void **state)
+{
+	char temp[256], small[8];
+
+	(void)state;
+	assert_int_equal(fsx_stage(at("f"), SV("new"), 0640, temp, sizeof(temp)), 0);
+	assert_true(fsx_is_temp(strrchr(temp, '/') + 1));
+	assert_false(fsx_exists(at("f")));
+	assert_int_equal(rename(temp, at("f")), 0);
+	holds("f", "new");
+	assert_int_equal(fsx_stage(at("f"), SV("x"), 0640, small, sizeof(small)), -ENAMETOOLONG);
+	assert_int_equal(fsx_stage(at("no/f"), SV("x"), 0640, temp, sizeof(temp)), -ENOENT);
+	assert_int_equal(unlink(at("f")), 0);
+	assert_int_equal(rmdir(root), 0); /* nothing else is in it */
+	assert_int_equal(mkdir(root, 0700), 0);
+}
+
 static void temp_names(void **state)
 {
 	(void)state;
@@ -443,6 +460,7 @@ int main(void)
 		T(replace_a_name_of_255_bytes),
 		T(every_failing_call_of_replace_leaves_old_or_new),
 		T(write_all_survives_interruption),
+		T(staged_is_beside_and_not_yet_there),
 		T(temp_names),
 		T(folders),
 		T(copy_replaces_a_running_program),
