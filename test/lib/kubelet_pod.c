@@ -404,8 +404,27 @@ static void stop_next(struct kubelet_pod *pod)
 	ended(pod);
 }
 
+/* What a kubelet that starts would learn from the container runtime. */
+static void set_terminated(struct kubelet_pod *pod)
+{
+	if (object_of(pod))
+		store_patch_text(
+		    pod->kubelet->conf.store, "pods", pod->ns, pod->name,
+		    "{\"status\":{\"containerStatuses\":[{\"name\":\"main\",\"state\":{"
+		    "\"terminated\":{\"exitCode\":0}}}]}}");
+}
+
+static bool is_terminated(const json_t *object)
+{
+	const json_t *list = jx_get(object, "status", "containerStatuses");
+
+	return jx_get(json_array_get(list, 0), "state", "terminated") != NULL;
+}
+
 static void stop(struct kubelet_pod *pod)
 {
+	if (pod->state == POD_RUNNING)
+		set_terminated(pod);
 	kubelet_rpc_free(&pod->rpc); /* the sync of a pod that is to end is cancelled */
 	loop_timer_stop(&pod->timer);
 	pod->state = POD_STOPPING;
@@ -484,6 +503,10 @@ static void pod_seen(struct kubelet *k, const json_t *object)
 		loop_timer_init(&pod->timer, k->loop, on_timer, pod);
 		loop_task_init(&pod->step, k->loop, LOOP_TICK, on_step, pod);
 		list_push(&k->pods, &pod->node);
+		if (is_terminated(object)) {
+			pod->state = POD_STOPPING;
+			loop_timer_set(&pod->timer, 0);
+		}
 	}
 	pod->ending = deleting(object);
 	loop_task_post(&pod->step);
