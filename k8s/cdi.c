@@ -1,21 +1,26 @@
 #include "k8s/cdi.h"
 
 #include <errno.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "core/fsx.h"
 #include "core/jsonw.h"
+#include "core/log.h"
 #include "core/mem.h"
 
 #define SPEC_MAX      ((size_t)4 << 20) /* 32 devices of a node with every driver file: about 200 kB */
 #define FRAGMENT_MAX  ((size_t)1 << 20)
 #define PATH_MAX_OURS 512
+#define STALE_S	      300 /* no prepare takes that long */
 
 struct cdi {
 	char *root, *kind, *prefix, *hook;
 	struct buf common; /* members of containerEdits, rendered; empty = none */
 	bool common_gids;
-	struct buf spec, present; /* reused for every file */
-	uint64_t written;
+	struct buf spec, present;  /* reused for every file */
+	uint64_t written, version; /* version: of the common edits, counted */
 };
 
 static void write_node(struct jsonw *w, const struct gpu_edit_node *n)
@@ -99,9 +104,26 @@ static void write_edits(struct jsonw *w, const char *program, const struct gpu_e
 	}
 }
 
+/* Left by a crash while a spec was being written. Younger ones may be another instance's. */
+static int remove_stale(void *arg, const char *name)
+{
+	const struct cdi *c = arg;
+	struct stat st;
+	char *path;
+
+	if (!fsx_is_temp(name))
+		return 0;
+	path = mem_printf("%s/%s", c->root, name);
+	if (!lstat(path, &st) && time(NULL) - st.st_mtime > STALE_S)
+		(void)unlink(path);
+	mem_free(path);
+	return 0;
+}
+
 struct cdi *cdi_new(const struct cdi_conf *conf)
 {
 	struct cdi *c = MEM_NEW(struct cdi);
+	int r;
 
 	c->root = mem_strdup(conf->root);
 	c->kind = mem_printf("k8s.%s/claim", conf->driver);
@@ -110,6 +132,10 @@ struct cdi *cdi_new(const struct cdi_conf *conf)
 	buf_init(&c->common, FRAGMENT_MAX);
 	buf_init(&c->spec, SPEC_MAX);
 	buf_init(&c->present, SPEC_MAX);
+	r = fsx_list(c->root, remove_stale, c);
+	if (r < 0 && r != -ENOENT)
+		log_warn("CDI folder cannot be read", LOG_S("folder", c->root),
+			 LOG_S("error", strerror(-r)));
 	return c;
 }
 
@@ -137,6 +163,7 @@ void cdi_set_common(struct cdi *c, const struct gpu_edits *common)
 	struct jsonw w;
 	struct sv text;
 
+	c->version++;
 	buf_clear(&c->common);
 	c->common_gids = common && common->gids_n > 0;
 	if (!common)
@@ -257,6 +284,47 @@ int cdi_write(struct cdi *c, const char *uid, const struct cdi_device *devices, 
 		return err_sys(e, r, "cannot write the CDI spec %s", path);
 	c->written += buf_len(&c->spec);
 	return CDI_E_WRITTEN;
+}
+
+void cdi_write_ahead(struct cdi *c, const char *uid, const struct cdi_device *devices, size_t n,
+		     struct cdi_ahead *a)
+{
+	char path[PATH_MAX_OURS], temp[PATH_MAX_OURS];
+
+	cdi_drop_ahead(a);
+	if (spec_path(c, uid, path, sizeof(path), NULL) < 0)
+		return;
+	render(c, uid, devices, n);
+	if (c->spec.full || fsx_stage(path, buf_sv(&c->spec), 0644, temp, sizeof(temp)) < 0)
+		return;
+	c->written += buf_len(&c->spec);
+	*a = (struct cdi_ahead){ mem_strdup(temp), c->version };
+}
+
+int cdi_take_ahead(struct cdi *c, const char *uid, struct cdi_ahead *a, struct err *e)
+{
+	char path[PATH_MAX_OURS];
+	int r = spec_path(c, uid, path, sizeof(path), e);
+
+	if (r < 0 || !a->temp)
+		return r;
+	/* Gone meanwhile, with its folder or by whoever tidied up: no reason to fail. */
+	if (a->version == c->version && rename(a->temp, path) == 0)
+		r = CDI_E_WRITTEN;
+	else
+		(void)unlink(a->temp);
+	mem_free(a->temp);
+	a->temp = NULL;
+	return r;
+}
+
+void cdi_drop_ahead(struct cdi_ahead *a)
+{
+	if (!a->temp)
+		return;
+	(void)unlink(a->temp);
+	mem_free(a->temp);
+	a->temp = NULL;
 }
 
 int cdi_remove(struct cdi *c, const char *uid, struct err *e)

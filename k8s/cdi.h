@@ -33,5 +33,19 @@ void cdi_id(const struct cdi *c, const char *uid, const char *device, struct buf
 enum { CDI_E_WRITTEN = 1 };
 int cdi_write(struct cdi *c, const char *uid, const struct cdi_device *devices, size_t n,
 	      struct err *e) NODISCARD;
+/*
+ * A spec written ahead, while the claim's intent is on its way to the disk: a file that no runtime
+ * reads (its name begins with a dot). Embedded in its owner; zeroed is none.
+ */
+struct cdi_ahead {
+	char *temp;
+	uint64_t version; /* of the common edits */
+};
+/* Nothing is told when it does not work: cdi_write() will say why. */
+void cdi_write_ahead(struct cdi *c, const char *uid, const struct cdi_device *devices, size_t n,
+		     struct cdi_ahead *a);
+/* Puts it in place: CDI_E_WRITTEN. 0: there is none, or edits changed since; call cdi_write(). */
+int cdi_take_ahead(struct cdi *c, const char *uid, struct cdi_ahead *a, struct err *e) NODISCARD;
+void cdi_drop_ahead(struct cdi_ahead *a);
 int cdi_remove(struct cdi *c, const char *uid, struct err *e) NODISCARD; /* absent is fine */
 uint64_t cdi_bytes_written(const struct cdi *c);

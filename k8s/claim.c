@@ -97,6 +97,8 @@ void claim_move(struct claim *c, enum claim_state next)
 		list_push(&o->waiters, &c->waiter);
 	else
 		list_remove(&c->waiter);
+	if (next != STORING && next != APPLYING)
+		cdi_drop_ahead(&c->ahead);
 	if (next == PREPARED)
 		shed(c);
 	if (was == (next == PREPARED))
@@ -253,6 +255,7 @@ static void claim_free(void *arg)
 
 	ledger_claim_free(&c->record);
 	shed(c);
+	cdi_drop_ahead(&c->ahead);
 	plan_free(&c->plan);
 	mem_free(c->uid);
 	mem_free(c->ns);
@@ -506,6 +509,7 @@ static void store_intent(struct claim *c, struct ledger_claim *rec)
 	phase_end(c, CLAIM_PHASE_WAIT);
 	claim_move(c, STORING);
 	ledger_put(o->ledger, rec, on_durable, c);
+	claims_write_ahead(o, c);
 }
 
 /* True when something short-lived is in the way of `rec`; c->error says what. */

@@ -122,27 +122,50 @@ void claim_keep_plan(struct ledger_claim *rec, const struct plan *plan)
 	buf_done(&bytes);
 }
 
-int claim_write_cdi(struct claim *c)
+/* What the claim's CDI devices are made of; NULL when a GPU of its record is not here. */
+static struct cdi_device *cdi_devices(struct claim *c, struct err *e)
 {
 	struct claims *o = c->owner;
 	const struct ledger_claim *rec = c->record;
 	struct cdi_device *devices =
 	    mem_calloc(rec->devices_n ? rec->devices_n : 1, sizeof(*devices));
-	int r = 0;
 
-	for (size_t i = 0; i < rec->devices_n && r >= 0; i++) {
+	for (size_t i = 0; i < rec->devices_n; i++) {
 		const struct gpu_device *g = find_device(o, &rec->devices[i]);
 
-		if (!g || !sv_eqs(sv_str(identity_of(o, g)), rec->devices[i].identity))
-			r = err_set(claim_error(c), -ENODEV,
-				    "device %s (%s) is not on this node now",
-				    rec->devices[i].device, rec->devices[i].identity);
-		else
-			devices[i] = (struct cdi_device){ rec->devices[i].device, &g->edits };
+		if (!g || !sv_eqs(sv_str(identity_of(o, g)), rec->devices[i].identity)) {
+			err_set(e, 0, "device %s (%s) is not on this node now",
+				rec->devices[i].device, rec->devices[i].identity);
+			mem_free(devices);
+			return NULL;
+		}
+		devices[i] = (struct cdi_device){ rec->devices[i].device, &g->edits };
 	}
+	return devices;
+}
+
+int claim_write_cdi(struct claim *c)
+{
+	struct cdi *cdi = c->owner->conf.cdi;
+	struct cdi_device *devices = cdi_devices(c, claim_error(c));
+	int r = devices ? 0 : -ENODEV;
+
 	/* A claim without devices of ours is prepared, and needs nothing in the container. */
-	if (r >= 0 && rec->devices_n)
-		r = cdi_write(o->conf.cdi, c->uid, devices, rec->devices_n, claim_error(c));
+	if (!r && c->record->devices_n) {
+		r = cdi_take_ahead(cdi, c->uid, &c->ahead, claim_error(c));
+		if (!r)
+			r = cdi_write(cdi, c->uid, devices, c->record->devices_n, claim_error(c));
+	}
 	mem_free(devices);
 	return r;
+}
+
+void claim_write_ahead(struct claim *c)
+{
+	struct cdi_device *devices = cdi_devices(c, NULL);
+
+	if (devices && c->record->devices_n)
+		cdi_write_ahead(c->owner->conf.cdi, c->uid, devices, c->record->devices_n,
+				&c->ahead);
+	mem_free(devices);
 }

@@ -35,12 +35,13 @@ struct claim {
 	struct claims *owner;
 	struct list node;   /* claims->all */
 	struct list repair; /* claims->repairs, when its CDI file is to be compared */
-	struct list waiter; /* claims->waiters, while WAITING */
+	struct list waiter; /* claims->waiters while WAITING, claims->ahead while STORING */
 	char *uid, *ns, *name;
 	struct list prepares, unprepares; /* of struct claim_call */
 	struct ledger_claim *record;	  /* on disk, or on its way there (STORING); NULL before */
 	struct allocation alloc;	  /* fresh, between the fetch and the end of the prepare */
 	struct plan *plan;		  /* running or to be undone */
+	struct cdi_ahead ahead;		  /* in STORING and APPLYING only */
 	struct loop_task tick;
 	struct loop_timer timer; /* the next deadline or telling of its callers */
 	uint64_t api_call;	 /* id of the fetch, 0 = none */
@@ -61,7 +62,9 @@ struct claims {
 	struct ledger *ledger;
 	struct hold hold;
 	struct map by_uid; /* -> struct claim */
-	struct list all, repairs, waiters;
+	struct list all, repairs, waiters, ahead;
+	struct loop_task ahead_task;
+	bool ahead_behind;		/* its second round in this turn: the disk has its batch */
 	struct loop_timer repair_timer; /* lets the loop breathe between two bites of repairs */
 	size_t prepared, waiting, in_flight; /* counted: nothing here may grow with the claims */
 	uint64_t calls;			     /* so far: their order */
@@ -86,8 +89,10 @@ struct ledger_claim *claim_record(struct claim *c); /* of the fresh allocation, 
 enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec);
 int claim_make_plan(struct claim *c, const struct ledger_claim *rec) NODISCARD; /* c->plan */
 void claim_keep_plan(struct ledger_claim *rec, const struct plan *plan);
+void claim_write_ahead(struct claim *c); /* what claim_write_cdi() will only have to rename */
 int claim_write_cdi(struct claim *c) NODISCARD; /* 0, CDI_E_WRITTEN, negative with claim_error() */
 
 /* claims.c */
-void claims_wake_waiting(struct claims *o); /* a device or the ledger became free */
-void claims_settle(struct claims *o);	    /* something in flight is over */
+void claims_wake_waiting(struct claims *o);		    /* a device or the ledger became free */
+void claims_write_ahead(struct claims *o, struct claim *c); /* later in this turn */
+void claims_settle(struct claims *o);			    /* something in flight is over */

@@ -3,12 +3,38 @@
 
 #define DUE_DEFAULT_MS	 45000u /* the kubelet's own limit, for callers that tell none */
 #define REPAIRS_PER_TURN 8u	/* CDI files compared at once: about 1 ms */
-#define STORE_MARGIN_MS	 1000u	/* an Unprepare that cannot be stored answers this long before */
+#define AHEAD_PER_TURN	 8u    /* CDI files written ahead; the others are written when it is time */
+#define STORE_MARGIN_MS	 1000u /* an Unprepare that cannot be stored answers this long before */
 
 void claims_wake_waiting(struct claims *o)
 {
 	list_for_each (n, &o->waiters)
 		loop_task_post(&list_entry(n, struct claim, waiter)->tick);
+}
+
+/*
+ * A claim's CDI file is written while the disk works on its record, so that only a rename is left
+ * for the time behind it. The records leave in the same phase of the turn as this is called: the
+ * first round lets them go first.
+ */
+static void write_ahead(void *arg)
+{
+	struct claims *o = arg;
+	struct list *n;
+
+	o->ahead_behind = !o->ahead_behind;
+	if (o->ahead_behind) {
+		loop_task_post(&o->ahead_task);
+		return;
+	}
+	for (unsigned i = 0; i < AHEAD_PER_TURN && (n = list_pop(&o->ahead)); i++)
+		claim_write_ahead(list_entry(n, struct claim, waiter));
+}
+
+void claims_write_ahead(struct claims *o, struct claim *c)
+{
+	list_push(&o->ahead, &c->waiter);
+	loop_task_post(&o->ahead_task);
 }
 
 void claims_settle(struct claims *o)
@@ -243,6 +269,8 @@ int claims_new(struct loop *l, const struct claims_conf *conf, struct claims **o
 	list_init(&o->all);
 	list_init(&o->repairs);
 	list_init(&o->waiters);
+	list_init(&o->ahead);
+	loop_task_init(&o->ahead_task, l, LOOP_FLUSH, write_ahead, o);
 	loop_timer_init(&o->repair_timer, l, repair_some, o);
 	ledger.on_claim = on_claim;
 	ledger.on_gone = on_gone;
@@ -275,6 +303,7 @@ void claims_free(struct claims **op)
 	if (!o)
 		return;
 	loop_timer_stop(&o->repair_timer);
+	loop_task_stop(&o->ahead_task);
 	list_for_each_safe (n, &o->all) {
 		struct claim *c = list_entry(n, struct claim, node);
 

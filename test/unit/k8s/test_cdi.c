@@ -1,5 +1,6 @@
 #include "k8s/cdi.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -171,6 +172,91 @@ static void groups_need_a_newer_version(void **state)
 	json_free(&spec);
 }
 
+static int count_file(void *arg, const char *name)
+{
+	(void)name;
+	(*(size_t *)arg)++;
+	return 0;
+}
+
+static size_t files(struct world *w)
+{
+	size_t n = 0;
+
+	assert_int_equal(fsx_list(w->root, count_file, &n), 0);
+	return n;
+}
+
+static void ahead_is_the_same_spec(void **state)
+{
+	struct world *w = *state;
+	struct cdi_device d[] = { { "gpu-3", &w->device } };
+	struct cdi_ahead ahead = { 0 };
+	struct json *one, *two;
+	struct err e = { 0 };
+
+	assert_int_equal(cdi_write(w->cdi, UID, d, 1, &e), CDI_E_WRITTEN);
+	one = read_spec(w, UID);
+	assert_int_equal(cdi_remove(w->cdi, UID, &e), 0);
+	assert_int_equal(cdi_take_ahead(w->cdi, UID, &ahead, &e), 0); /* none */
+	cdi_write_ahead(w->cdi, UID, d, 1, &ahead);
+	assert_non_null(ahead.temp);
+	assert_true(fsx_is_temp(strrchr(ahead.temp, '/') + 1));
+	assert_int_equal(cdi_take_ahead(w->cdi, UID, &ahead, &e), CDI_E_WRITTEN);
+	assert_null(ahead.temp);
+	two = read_spec(w, UID);
+	assert_true(json_same(one, two));
+	assert_int_equal(files(w), 1);
+	json_free(&one);
+	json_free(&two);
+}
+
+static void ahead_may_be_in_vain(void **state)
+{
+	struct world *w = *state;
+	struct cdi_device d[] = { { "gpu-3", &w->device } };
+	struct cdi_ahead ahead = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(cdi_write(w->cdi, UID, d, 1, &e), CDI_E_WRITTEN);
+	cdi_write_ahead(w->cdi, UID, d, 1, &ahead);
+	cdi_set_common(w->cdi, NULL); /* says something else now */
+	assert_int_equal(cdi_take_ahead(w->cdi, UID, &ahead, &e), 0);
+	assert_int_equal(files(w), 1);
+	cdi_write_ahead(w->cdi, UID, d, 1, &ahead);
+	assert_int_equal(unlink(ahead.temp), 0);
+	assert_int_equal(cdi_take_ahead(w->cdi, UID, &ahead, &e), 0);
+	cdi_write_ahead(w->cdi, UID, d, 1, &ahead);
+	cdi_write_ahead(w->cdi, UID, d, 1, &ahead); /* instead of the first */
+	assert_int_equal(files(w), 2);
+	cdi_drop_ahead(&ahead);
+	cdi_drop_ahead(&ahead);
+	assert_int_equal(files(w), 1);
+	cdi_write_ahead(w->cdi, "../x", d, 1, &ahead);
+	assert_null(ahead.temp);
+}
+
+static void what_a_crash_left_goes(void **state)
+{
+	struct world *w = *state;
+	struct cdi_conf conf = { .root = w->root, .driver = "gpu.nvidia.com", .hook = "/hook" };
+	struct cdi_device d[] = { { "gpu-3", &w->device } };
+	struct cdi_ahead old = { 0 }, young = { 0 };
+	struct timespec long_ago[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	struct cdi *again;
+
+	assert_int_equal(fsx_mkdirs(w->root, 0700), 0);
+	cdi_write_ahead(w->cdi, UID, d, 1, &old);
+	cdi_write_ahead(w->cdi, UID, d, 1, &young);
+	assert_int_equal(utimensat(AT_FDCWD, old.temp, long_ago, 0), 0);
+	again = cdi_new(&conf);
+	assert_int_not_equal(access(old.temp, F_OK), 0);
+	assert_int_equal(access(young.temp, F_OK), 0);
+	cdi_drop_ahead(&old);
+	cdi_drop_ahead(&young);
+	cdi_free(&again);
+}
+
 static void hostile_uid_stays_in_the_folder(void **state)
 {
 	struct world *w = *state;
@@ -197,9 +283,15 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(a_spec_has_common_and_device_edits), T(written_once_repaired_when_touched),
-		T(a_device_without_edits_is_valid),    T(groups_need_a_newer_version),
-		T(hostile_uid_stays_in_the_folder),    T(the_id_is_upstreams),
+		T(a_spec_has_common_and_device_edits),
+		T(written_once_repaired_when_touched),
+		T(a_device_without_edits_is_valid),
+		T(groups_need_a_newer_version),
+		T(hostile_uid_stays_in_the_folder),
+		T(the_id_is_upstreams),
+		T(ahead_is_the_same_spec),
+		T(ahead_may_be_in_vain),
+		T(what_a_crash_left_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
