@@ -27,6 +27,7 @@ enum {
 	REGISTER_MS = 500, /* the kubelet's plugin manager looks once a second */
 	SETTLE_MS = 12000, /* before memory is looked at: a driver at rest gives back what it can */
 	APPEND_GUESS = 512, /* bytes, until the ledger has shown its own */
+	REST_MS = 200, /* before a volley: the API server's collector still works for the one before */
 	AUDIT_MAX = 64 << 20,
 };
 
@@ -426,40 +427,73 @@ static int bytes(struct drive *d, struct err *e)
 
 /* ---- many at once ---- */
 
+/* What one round of volleys gave, and what all of them gave so far. */
+struct rates {
+	struct sample get, prepare, unprepare, latency, ratio;
+};
+
+static void rested_gets(struct drive *d, struct volley *v)
+{
+	bench_sleep(d->b, REST_MS);
+	bare_gets(d, d->live, FEW, IN_FLIGHT, v);
+}
+
+static void one_round(struct drive *d, bool gets_first, struct rates *s)
+{
+	struct volley g = { .title = "bare GETs" };
+	struct volley p = { .title = "prepares", .latency = &s->latency };
+	struct volley u = { .title = "unprepares" };
+
+	if (gets_first)
+		rested_gets(d, &g);
+	bench_sleep(d->b, REST_MS);
+	calls(d, d->live, FEW, IN_FLIGHT, false, &p);
+	calls(d, d->live, FEW, IN_FLIGHT, true, &u);
+	if (!gets_first)
+		rested_gets(d, &g);
+	sample_add(&s->get, (uint64_t)volley_rate(&g));
+	sample_add(&s->prepare, (uint64_t)volley_rate(&p));
+	sample_add(&s->unprepare, (uint64_t)volley_rate(&u));
+	sample_add(&s->ratio, (uint64_t)(volley_rate(&p) * 1000 / volley_rate(&g)));
+}
+
+static void tell_rates(struct rates *s)
+{
+	figure((double)sample_at(&s->get, 0.5), "floor.get_per_s.%d", IN_FLIGHT);
+	figure((double)sample_at(&s->prepare, 0.5), "prepare_per_s.%d", IN_FLIGHT);
+	figure((double)sample_at(&s->unprepare, 0.5), "unprepare_per_s.%d", IN_FLIGHT);
+	figure((double)sample_at(&s->latency, 0.5) / 1000, "prepare.p50_ms.in_flight_%d",
+	       IN_FLIGHT);
+	figure((double)sample_at(&s->latency, 0.99) / 1000, "prepare.p99_ms.in_flight_%d",
+	       IN_FLIGHT);
+	progress("prepares to bare GETs, round by round: %.2f, from %.2f to %.2f",
+		 (double)sample_at(&s->ratio, 0.5) / 1000, (double)sample_at(&s->ratio, 0) / 1000,
+		 (double)sample_at(&s->ratio, 1) / 1000);
+}
+
+/* Who is first changes, so that nothing the two leave behind falls on one of them alone. */
 static int rounds(struct drive *d, struct err *e)
 {
-	struct sample get = { 0 }, prepare = { 0 }, unprepare = { 0 }, latency = { 0 };
+	struct rates s = { 0 };
 	struct procs before, after;
 	int r = procs_read(d->b->agent.pid, &before, e);
 
-	for (int64_t i = 0; i < d->b->o->rounds; i++) {
-		struct volley g = { .title = "bare GETs" };
-		struct volley p = { .title = "prepares", .latency = &latency };
-		struct volley u = { .title = "unprepares" };
-
-		bare_gets(d, d->live, FEW, IN_FLIGHT, &g);
-		calls(d, d->live, FEW, IN_FLIGHT, false, &p);
-		calls(d, d->live, FEW, IN_FLIGHT, true, &u);
-		sample_add(&get, (uint64_t)volley_rate(&g));
-		sample_add(&prepare, (uint64_t)volley_rate(&p));
-		sample_add(&unprepare, (uint64_t)volley_rate(&u));
-	}
+	for (int64_t i = 0; i < d->b->o->rounds; i++)
+		one_round(d, i % 2 == 0, &s);
 	if (!r)
 		r = procs_read(d->b->agent.pid, &after, e);
-	if (r < 0)
-		return r;
-	figure((double)sample_at(&get, 0.5), "floor.get_per_s.%d", IN_FLIGHT);
-	figure((double)sample_at(&prepare, 0.5), "prepare_per_s.%d", IN_FLIGHT);
-	figure((double)sample_at(&unprepare, 0.5), "unprepare_per_s.%d", IN_FLIGHT);
-	figure((double)sample_at(&latency, 0.5) / 1000, "prepare.p50_ms.in_flight_%d", IN_FLIGHT);
-	figure((double)sample_at(&latency, 0.99) / 1000, "prepare.p99_ms.in_flight_%d", IN_FLIGHT);
-	figure((double)(after.cpu_us - before.cpu_us) / (double)(FEW * d->b->o->rounds) / 1000,
-	       "cpu_s_per_1000.in_flight_%d", IN_FLIGHT);
-	sample_done(&get);
-	sample_done(&prepare);
-	sample_done(&unprepare);
-	sample_done(&latency);
-	return 0;
+	if (!r) {
+		tell_rates(&s);
+		figure((double)(after.cpu_us - before.cpu_us) / (double)(FEW * d->b->o->rounds) /
+			   1000,
+		       "cpu_s_per_1000.in_flight_%d", IN_FLIGHT);
+	}
+	sample_done(&s.get);
+	sample_done(&s.prepare);
+	sample_done(&s.unprepare);
+	sample_done(&s.latency);
+	sample_done(&s.ratio);
+	return r;
 }
 
 /* Leaves FEW claims prepared. */

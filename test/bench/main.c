@@ -37,7 +37,7 @@ static const struct conf_option table[] = {
 	{ .name = "namespace", .arg = "NAME", .kind = CONF_STR, AT(ns), .help = "of the claims" },
 	NUMBER("live", live, "10000", 1000, "claims live in the last measurement"),
 	NUMBER("alone", alone, "200", 1, "prepares one at a time, per measurement"),
-	NUMBER("rounds", rounds, "3", 1, "volleys of 1000 prepares, 64 in flight"),
+	NUMBER("rounds", rounds, "16", 1, "volleys of 1000 prepares, 64 in flight"),
 	NUMBER("seconds", seconds, "60", 1, "of rest"),
 	{ .name = "help", .otherwise = "false", .kind = CONF_BOOL, AT(help), .help = "this list" },
 };
