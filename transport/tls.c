@@ -530,7 +530,8 @@ static int session_error(struct tls_session *s, int r, struct err *e)
 	}
 	s->in = SV_NONE;
 	verify = SSL_get_verify_result(s->ssl);
-	if (verify == X509_V_OK)
+	/* Who verifies nothing has a result too, and it is not why this failed. */
+	if (verify == X509_V_OK || SSL_get_verify_mode(s->ssl) == SSL_VERIFY_NONE)
 		return fail_ssl(e, -EPROTO, "TLS");
 	ERR_clear_error();
 	return err_set(e, -EPROTO, "TLS: certificate: %s", X509_verify_cert_error_string(verify));
