@@ -17,7 +17,6 @@ enum {
 	STREAM_WINDOW = 256 * 1024, /* a message of 4 MiB takes 16 round trips, not 64 */
 	CONN_WINDOW = 1024 * 1024,
 	ACCEPTS_MAX = 16, /* per turn */
-	WARN_MS = 60000,
 	SHY_MS = 1000, /* a real client says hello in a few */
 	ACCEPT_PAUSE_MS = 100, /* no descriptors left: look again later instead of spinning */
 };
@@ -65,8 +64,7 @@ struct h2_server {
 	size_t conns_n, calls_n;
 	size_t closing_n; /* of conns_n: have no calls and end within a second or a stall */
 	bool draining;
-	uint64_t warned_ms, failed_ms; /* a crowd at the door is one line a minute, so is a
-					  failing accept */
+	uint64_t warned_ms, failed_ms; /* of a crowd at the door, of a failing accept */
 	void (*idle)(void *arg);
 	void *idle_arg;
 	struct loop_task idle_task;
@@ -398,22 +396,12 @@ static bool peer_allowed(const struct h2_server *s, const struct listener *l, in
 	return sock_peer_uid(fd, &uid) == 0 && (uid == 0 || uid == geteuid());
 }
 
-static bool may_say(const struct h2_server *s, uint64_t *last_ms)
-{
-	uint64_t now = loop_now_ms(s->loop);
-
-	if (*last_ms && now - *last_ms < WARN_MS)
-		return false;
-	*last_ms = MAX(now, 1u);
-	return true;
-}
-
 static void turn_away(struct listener *l, int *fd, const char *why)
 {
 	struct h2_server *s = l->server;
 
 	sock_close(fd);
-	if (!may_say(s, &s->warned_ms))
+	if (!sock_may_complain(&s->warned_ms, loop_now_ms(s->loop)))
 		return;
 	log_warn("a connection was turned away", LOG_S("why", why), LOG_S("socket", l->sock.path),
 		 LOG_I("connections", s->conns_n));
@@ -435,6 +423,7 @@ static void admit(struct listener *l, int fd)
 static void on_acceptable(void *arg, unsigned ready)
 {
 	struct listener *l = arg;
+	struct h2_server *s = l->server;
 	int i, fd, r = 0;
 
 	(void)ready;
@@ -445,7 +434,7 @@ static void on_acceptable(void *arg, unsigned ready)
 		admit(l, fd);
 	}
 	if (r < 0 && sock_accept_exhausted(r)) {
-		if (may_say(l->server, &l->server->failed_ms))
+		if (sock_may_complain(&s->failed_ms, loop_now_ms(s->loop)))
 			log_error("cannot accept connections", LOG_S("error", strerror(-r)));
 		loop_io_want(&l->io, 0);
 		loop_timer_set(&l->pause, ACCEPT_PAUSE_MS);
