@@ -16,8 +16,8 @@ enum {
 	LISTENERS_MAX = 8,
 	STREAM_WINDOW = 256 * 1024, /* a message of 4 MiB takes 16 round trips, not 64 */
 	CONN_WINDOW = 1024 * 1024,
-	ACCEPTS_MAX = 16, /* per turn */
-	SHY_MS = 1000, /* a real client says hello in a few */
+	ACCEPTS_MAX = 16,      /* per turn */
+	SHY_MS = 1000,	       /* a real client says hello in a few */
 	ACCEPT_PAUSE_MS = 100, /* no descriptors left: look again later instead of spinning */
 };
 

@@ -533,8 +533,8 @@ static void greet_and_leave(struct fixture *f, const struct tls_server *ts, int 
 				;
 		}
 		if (tls_session_ready(s)) {
-			assert_int_equal(
-			    tls_session_write(s, SV("\0\0\0\4\0\0\0\0\0"), &out, &e), 0);
+			assert_int_equal(tls_session_write(s, SV("\0\0\0\4\0\0\0\0\0"), &out, &e),
+					 0);
 			tls_session_shutdown(s, &out);
 		}
 		if (buf_len(&out))

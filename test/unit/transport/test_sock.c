@@ -271,11 +271,10 @@ static void test_complaints(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numeric), cmocka_unit_test(test_path_limit),
-		cmocka_unit_test(test_unix),	cmocka_unit_test(test_hidden_until_listening),
-		cmocka_unit_test(test_replace), cmocka_unit_test(test_tcp),
-		cmocka_unit_test(test_complaints),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_numeric),	   cmocka_unit_test(test_path_limit),
+		cmocka_unit_test(test_unix),	   cmocka_unit_test(test_hidden_until_listening),
+		cmocka_unit_test(test_replace),	   cmocka_unit_test(test_tcp),
+		cmocka_unit_test(test_complaints), cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

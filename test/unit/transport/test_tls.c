@@ -525,8 +525,8 @@ int main(void)
 		cmocka_unit_test(test_exchange),	  cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_insecure),	  cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_versions_and_alpn), cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_renegotiation),
-		cmocka_unit_test(test_bad_material),	  cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_renegotiation),	  cmocka_unit_test(test_bad_material),
+		cmocka_unit_test(test_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
