@@ -101,17 +101,19 @@ static void call_todo(struct grpc_call *c)
 	loop_task_post(&c->server->tick);
 }
 
-/* No more to do than to let the peer take the answer; a deadline that runs is good enough. */
+/* No more to do than to let the peer take the answer: until its deadline, and never for long. */
 static void call_answered(struct grpc_call *c)
 {
+	uint64_t now = loop_now_ms(c->server->loop);
+
 	if (c->state == CALL_GONE) {
 		c->state = CALL_ANSWERED; /* the tick releases it */
 		return;
 	}
 	c->state = CALL_ANSWERED;
 	drop_message(c);
-	if (c->due_ms == UINT64_MAX)
-		loop_timer_set(&c->timer, UNREAD_MS);
+	loop_timer_set(&c->timer,
+		       c->due_ms > now ? MIN(c->due_ms - now, (uint64_t)UNREAD_MS) : UNREAD_MS);
 }
 
 static void end_with(struct grpc_call *c, int http, enum grpc_code code, struct sv text)

@@ -12,9 +12,12 @@ enum {
 	OUT_CAP = 1 << 30, /* of one body; owners refuse long before, beyond it is our bug */
 	/*
 	 * Frames that cost us work and bring nothing (PING, SETTINGS, PRIORITY, empty DATA,
-	 * WINDOW_UPDATE, RST_STREAM, CONTINUATION): a stock that useful frames refill and time
-	 * too. A peer that has spent it gets ENHANCE_YOUR_CALM. grpc-go's BDP estimator sends one
-	 * PING per DATA it reads, so each useful frame must pay for a few.
+	 * WINDOW_UPDATE, RST_STREAM, CONTINUATION, HEADERS that are refused or announce an interim
+	 * answer): a stock that useful frames refill and time too. A peer that has spent it gets
+	 * ENHANCE_YOUR_CALM. grpc-go's BDP estimator sends one PING per DATA it reads, so each
+	 * useful frame must pay for a few. What waits in nghttp2 for a peer that does not read
+	 * (acknowledgements, resets) is bounded by this too: only useless frames are answered by
+	 * one that no open stream accounts for.
 	 */
 	CALM_STOCK = 2000,
 	CALM_PER_S = 100,
@@ -119,7 +122,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 	struct h2 *h = arg;
 
 	(void)ng;
-	if (hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_DATA && hd->length))
+	if (hd->type == NGHTTP2_DATA && hd->length)
 		earn(h);
 	else if (hd->type != NGHTTP2_DATA || !(hd->flags & NGHTTP2_FLAG_END_STREAM))
 		spend(h);
@@ -184,6 +187,7 @@ static void got_request(struct h2 *h, int32_t id)
 		reset_id(h, id, H2_REFUSED_STREAM);
 		return;
 	}
+	earn(h);
 	attach(h, s, id);
 	s->length = length;
 	s->got_head = true;
@@ -209,15 +213,18 @@ static void got_block(struct h2 *h, struct h2_stream *s)
 	if (h->client && !s->got_head) {
 		if (is_interim(f))
 			return;
+		earn(h);
 		s->got_head = true;
 		h->events->on_headers(h->arg, s, f->v, f->n, false);
 		return;
 	}
 	/* nghttp2 has checked a server's trailers; a client's are ours to check. */
-	if (!h->client && !h2_fields_check_trailers(f->v, f->n))
+	if (!h->client && !h2_fields_check_trailers(f->v, f->n)) {
 		h2_reset(s, H2_PROTOCOL_ERROR);
-	else
-		h->events->on_headers(h->arg, s, f->v, f->n, true);
+		return;
+	}
+	earn(h);
+	h->events->on_headers(h->arg, s, f->v, f->n, true);
 }
 
 static void got_headers(struct h2 *h, const nghttp2_frame *frame)

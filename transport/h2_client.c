@@ -342,6 +342,13 @@ static void on_settings(void *arg)
 	pump_soon(h); /* more streams may be allowed now */
 }
 
+static bool lived_long(const struct link *k)
+{
+	const struct h2_client *h = k->client;
+
+	return loop_now_ms(h->loop) - k->up_ms >= h->backoff.cap_ms;
+}
+
 /* New requests go elsewhere, streams here go on. */
 static void retire(struct link *k)
 {
@@ -349,6 +356,8 @@ static void retire(struct link *k)
 
 	if (k->state != LINK_UP)
 		return;
+	if (lived_long(k))
+		backoff_reset(&h->backoff); /* its end will not be looked at */
 	k->state = LINK_RETIRED;
 	h->link = NULL;
 	list_push(&h->old, &k->node);
@@ -357,13 +366,6 @@ static void retire(struct link *k)
 	pump_soon(h);
 	if (h->old_n > OLD_MAX)
 		link_free(list_entry(h->old.next, struct link, node), -ECONNRESET);
-}
-
-static bool lived_long(const struct link *k)
-{
-	const struct h2_client *h = k->client;
-
-	return loop_now_ms(h->loop) - k->up_ms >= h->backoff.cap_ms;
 }
 
 static void on_goaway(void *arg, uint32_t code, struct sv text)
@@ -608,11 +610,18 @@ static void note_failure(struct h2_client *h, int status, const struct err *e)
 		       SV_ARG(where), e ? err_text(e) : strerror(-status));
 }
 
+/* Nobody lost anything by its end. One that never was of use to those who wait is not idle. */
+static bool is_idle(const struct link *k)
+{
+	return k->state == LINK_UP && !h2_streams(k->h2) &&
+	       (k->finished || lived_long(k) || list_empty(&k->client->queue));
+}
+
 /* The connection is over. Only one that somebody waits for, or that failed, costs a wait. */
 static void link_failed(struct link *k, int status, const struct err *e)
 {
 	struct h2_client *h = k->client;
-	bool current = h->link == k, idle = k->state == LINK_UP && !h2_streams(k->h2);
+	bool current = h->link == k, idle = is_idle(k);
 
 	/* A server may close what nobody uses. */
 	if (current && !idle)

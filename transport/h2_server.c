@@ -16,8 +16,8 @@ enum {
 	LISTENERS_MAX = 8,
 	STREAM_WINDOW = 256 * 1024, /* a message of 4 MiB takes 16 round trips, not 64 */
 	CONN_WINDOW = 1024 * 1024,
-	ACCEPTS_MAX = 16, /* per turn */
-	WARN_MS = 60000,
+	ACCEPTS_MAX = 16,      /* per turn */
+	SHY_MS = 1000,	       /* a real client says hello in a few */
 	ACCEPT_PAUSE_MS = 100, /* no descriptors left: look again later instead of spinning */
 };
 
@@ -64,7 +64,7 @@ struct h2_server {
 	size_t conns_n, calls_n;
 	size_t closing_n; /* of conns_n: have no calls and end within a second or a stall */
 	bool draining;
-	uint64_t warned_ms; /* a crowd at the door is one line a minute */
+	uint64_t warned_ms, failed_ms; /* of a crowd at the door, of a failing accept */
 	void (*idle)(void *arg);
 	void *idle_arg;
 	struct loop_task idle_task;
@@ -348,28 +348,42 @@ static void conn_new(struct h2_server *s, int fd, struct tls_server *tls)
 
 /* Accepting */
 
-static bool make_room(struct h2_server *s)
+/* The one in that state that has had nothing to do since the longest, and since `before`. */
+static struct conn *longest_idle(const struct h2_server *s, enum conn_state state, uint64_t before)
 {
-	size_t max = s->conf.connections_max;
 	struct conn *oldest = NULL;
-
-	if (s->conns_n - s->closing_n < max)
-		return true;
-	if (s->conns_n >= 2 * max)
-		return false;
 
 	list_for_each (n, &s->conns) {
 		struct conn *c = list_entry(n, struct conn, node);
 
-		if (c->state == CONN_OPEN && !h2_streams(c->h2) &&
+		if (c->state == state && !h2_streams(c->h2) && c->idle_since_ms <= before &&
 		    (!oldest || c->idle_since_ms < oldest->idle_since_ms))
 			oldest = c;
 	}
-	if (!oldest)
+	return oldest;
+}
+
+/* Who has said nothing goes before who has nothing to say. */
+static bool make_room(struct h2_server *s)
+{
+	size_t max = s->conf.connections_max;
+	uint64_t now = loop_now_ms(s->loop);
+	struct conn *c = NULL;
+
+	if (s->conns_n - s->closing_n < max)
+		return true;
+	if (now >= SHY_MS)
+		c = longest_idle(s, CONN_HELLO, now - SHY_MS);
+	if (c) {
+		conn_free(c);
+		return true;
+	}
+	c = s->conns_n < 2 * max ? longest_idle(s, CONN_OPEN, now) : NULL;
+	if (!c)
 		return false;
 	/* What it may be sending just now was not seen, and GOAWAY says so. */
-	h2_goaway(oldest->h2, H2_NO_ERROR);
-	conn_close(oldest);
+	h2_goaway(c->h2, H2_NO_ERROR);
+	conn_close(c);
 	return true;
 }
 
@@ -385,12 +399,10 @@ static bool peer_allowed(const struct h2_server *s, const struct listener *l, in
 static void turn_away(struct listener *l, int *fd, const char *why)
 {
 	struct h2_server *s = l->server;
-	uint64_t now = loop_now_ms(s->loop);
 
 	sock_close(fd);
-	if (s->warned_ms && now - s->warned_ms < WARN_MS)
+	if (!sock_may_complain(&s->warned_ms, loop_now_ms(s->loop)))
 		return;
-	s->warned_ms = MAX(now, 1u);
 	log_warn("a connection was turned away", LOG_S("why", why), LOG_S("socket", l->sock.path),
 		 LOG_I("connections", s->conns_n));
 }
@@ -411,6 +423,7 @@ static void admit(struct listener *l, int fd)
 static void on_acceptable(void *arg, unsigned ready)
 {
 	struct listener *l = arg;
+	struct h2_server *s = l->server;
 	int i, fd, r = 0;
 
 	(void)ready;
@@ -421,7 +434,8 @@ static void on_acceptable(void *arg, unsigned ready)
 		admit(l, fd);
 	}
 	if (r < 0 && sock_accept_exhausted(r)) {
-		log_error("cannot accept connections", LOG_S("error", strerror(-r)));
+		if (sock_may_complain(&s->failed_ms, loop_now_ms(s->loop)))
+			log_error("cannot accept connections", LOG_S("error", strerror(-r)));
 		loop_io_want(&l->io, 0);
 		loop_timer_set(&l->pause, ACCEPT_PAUSE_MS);
 	}

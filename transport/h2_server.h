@@ -4,7 +4,8 @@
  * Knows nothing of gRPC: grpc_server sits on it, and so may any other HTTP/2 service.
  *
  * A connection must finish TLS, preface and SETTINGS in time and must not leave a header block
- * half sent. At connections_max the one that is idle for longest makes room for a newcomer.
+ * half sent. At connections_max one that has said nothing for a second makes room for a newcomer,
+ * else the one that is idle for longest.
  * Idle connections have no timer: a kubelet keeps one open for days.
  */
 #include "core/loop.h"

@@ -30,6 +30,7 @@ enum {
 	 * before it and then 10 s for it. */
 	REQUEST_MS = 20000,
 	ACCEPT_PAUSE_MS = 100, /* out of descriptors */
+	SHY_MS = 1000,	       /* a client that wants something asks sooner */
 	ROUTES_MAX = 16,
 	LISTENERS_MAX = 4,
 };
@@ -68,7 +69,7 @@ struct http {
 	struct loop_task task;
 	struct loop_timer sweep;
 	size_t accepted;
-	bool warned; /* once per crowd, not per connection */
+	uint64_t warned_ms, failed_ms; /* of a crowd, of a failing accept */
 };
 
 /* The register of connections */
@@ -103,20 +104,40 @@ static void on_sweep(void *arg)
 		loop_timer_set(&h->sweep, REQUEST_MS / 4);
 }
 
+/* The one whose accept or last whole request is longest ago, unless all are busy just now. */
+static void make_room(struct http *h)
+{
+	struct entry *oldest = &h->entries[0];
+	size_t i;
+
+	for (i = 1; i < h->entries_n; i++)
+		if (h->entries[i].since_ms < oldest->since_ms)
+			oldest = &h->entries[i];
+	if (loop_now_ms(h->loop) - oldest->since_ms < SHY_MS)
+		return;
+	(void)shutdown(oldest->fd, SHUT_RDWR);
+	*oldest = h->entries[--h->entries_n];
+}
+
+static void turn_away(struct http *h, int fd)
+{
+	(void)shutdown(fd, SHUT_RDWR);
+	if (sock_may_complain(&h->warned_ms, loop_now_ms(h->loop)))
+		log_warn("too many HTTP connections", LOG_I("connections", h->entries_n));
+}
+
 static void enter(struct http *h, int fd)
 {
 	struct stat st;
 
 	if (h->entries_n == CONNECTIONS_MAX)
 		forget_closed(h);
+	if (h->entries_n == CONNECTIONS_MAX)
+		make_room(h);
 	if (h->entries_n == CONNECTIONS_MAX || fstat(fd, &st) < 0) {
-		if (!h->warned)
-			log_warn("too many HTTP connections", LOG_I("connections", h->entries_n));
-		h->warned = true;
-		(void)shutdown(fd, SHUT_RDWR);
+		turn_away(h, fd);
 		return;
 	}
-	h->warned = false;
 	h->entries[h->entries_n++] = (struct entry){ fd, st.st_ino, loop_now_ms(h->loop) };
 	if (!loop_timer_armed(&h->sweep))
 		loop_timer_set(&h->sweep, REQUEST_MS / 4);
@@ -251,21 +272,24 @@ static void on_acceptable(void *arg, unsigned ready)
 static void on_shut(void *arg)
 {
 	struct listener *l = arg;
+	struct http *h = l->http;
 
-	if (!l->open || l->http->accepted != l->accepted_before) {
+	if (!l->open || h->accepted != l->accepted_before) {
 		loop_io_want(&l->io, LOOP_READ);
 	} else {
 		/* Out of descriptors, or the client left again. */
+		if (sock_may_complain(&h->failed_ms, loop_now_ms(h->loop)))
+			log_warn("an HTTP connection could not be accepted, is a descriptor free?");
 		loop_timer_set(&l->shut, ACCEPT_PAUSE_MS);
 	}
 	l->open = false;
 	(void)evconnlistener_disable(l->ev);
 }
 
+/* `arg` is evhttp's own, so on_shut() complains, which knows whose it is. */
 static void on_accept_error(struct evconnlistener *ev, void *arg)
 {
-	(void)arg; /* evhttp's own */
-	log_error("cannot accept HTTP connections", LOG_S("error", strerror(errno)));
+	(void)arg;
 	(void)evconnlistener_disable(ev);
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 /*
- * Plain HTTP/1.1 for metrics, probes and status (libevent's evhttp). At most 64 connections,
- * GET and HEAD only, 10 s per request, 8 KiB of headers, no body.
+ * Plain HTTP/1.1 for metrics, probes and status (libevent's evhttp). At most 64 connections, of
+ * which the one that asked for nothing the longest makes room for a newcomer; GET and HEAD only,
+ * 10 s of silence and 20 s for a request, 8 KiB of headers, no body.
  */
 #include "core/buf.h"
 #include "core/err.h"

@@ -6,7 +6,17 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#define SOCK_BACKLOG 128 /* a burst of clients between two turns; the kernel drops beyond */
+enum {
+	SOCK_BACKLOG = 128, /* a burst of clients between two turns; the kernel drops beyond */
+	COMPLAIN_MS = 60000,
+	/*
+	 * A peer that vanished without a word is found by the kernel in two minutes, without our
+	 * waking up; its default of two hours would keep a place that others need.
+	 */
+	KEEPALIVE_IDLE_S = 60,
+	KEEPALIVE_PAUSE_S = 15,
+	KEEPALIVE_TRIES = 4,
+};
 
 static int port_of(const struct sockaddr_storage *ss)
 {
@@ -69,16 +79,21 @@ static int new_socket(int family, int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
-/* Small frames answer small frames: waiting to fill a segment only adds delay. */
-static void set_nodelay(int fd, int family)
+static void set_option(int fd, int level, int name, int value)
 {
-	int one = 1;
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
 
+static void set_tcp(int fd, int family)
+{
 	if (family == AF_UNIX)
 		return;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* A peer that vanished without a word is found by the kernel, without our waking up. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	/* Small frames answer small frames: waiting to fill a segment only adds delay. */
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_PAUSE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TRIES);
 }
 
 /*
@@ -242,13 +257,21 @@ int sock_accept(const struct sock_listener *l, int *fd)
 	*fd = accept4(l->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (*fd < 0)
 		return -errno;
-	set_nodelay(*fd, ss.ss_family);
+	set_tcp(*fd, ss.ss_family);
 	return 0;
 }
 
 bool sock_accept_exhausted(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+}
+
+bool sock_may_complain(uint64_t *last_ms, uint64_t now_ms)
+{
+	if (*last_ms && now_ms + 1 - *last_ms < COMPLAIN_MS)
+		return false;
+	*last_ms = now_ms + 1;
+	return true;
 }
 
 int sock_connect(const struct sock_addr *a, int *fd)
@@ -258,7 +281,7 @@ int sock_connect(const struct sock_addr *a, int *fd)
 	r = new_socket(a->ss.ss_family, fd);
 	if (r < 0)
 		return r;
-	set_nodelay(*fd, a->ss.ss_family);
+	set_tcp(*fd, a->ss.ss_family);
 	if (connect(*fd, (const struct sockaddr *)&a->ss, a->len) == 0)
 		return 0;
 	if (errno == EINPROGRESS)

@@ -43,6 +43,9 @@ void sock_listener_done(struct sock_listener *l);
 int sock_accept(const struct sock_listener *l, int *fd) NODISCARD;
 /* True for errors of accept that mean "no descriptor or memory just now", not a broken listener. */
 bool sock_accept_exhausted(int error);
+/* What goes wrong at a door goes wrong for many: one line a minute. *last_ms is ours, 0 at first.
+ */
+bool sock_may_complain(uint64_t *last_ms, uint64_t now_ms);
 
 enum { SOCK_CONNECTING = 1 };
 /* 0: connected; SOCK_CONNECTING: writable tells, then ask sock_error(); negative errno. */

@@ -58,13 +58,19 @@ static int fail_ssl(struct err *e, int code, const char *what)
 
 /* Material */
 
+/* It may be a key. */
+static void forget(struct buf *text)
+{
+	if (text->data)
+		OPENSSL_cleanse(text->data, text->size);
+	buf_done(text);
+}
+
 static void pem_done(struct pem *p)
 {
 	mem_free(p->file);
 	p->file = NULL;
-	if (p->text.data)
-		OPENSSL_cleanse(p->text.data, p->text.size);
-	buf_done(&p->text);
+	forget(&p->text);
 }
 
 static void pem_init(struct pem *p, const char *file, struct sv text)
@@ -90,13 +96,10 @@ static int pem_read(struct pem *p, struct err *e)
 		return err_sys(e, r, "%s", p->file);
 	}
 	if (p->text.data && sv_eq(buf_sv(&now), buf_sv(&p->text))) {
-		OPENSSL_cleanse(now.data, now.size);
-		buf_done(&now);
+		forget(&now);
 		return 0;
 	}
-	if (p->text.data)
-		OPENSSL_cleanse(p->text.data, p->text.size);
-	buf_done(&p->text);
+	forget(&p->text);
 	p->text = now;
 	return 1;
 }
@@ -249,22 +252,22 @@ static int side_load(struct tls_side *s,
 	for (i = 0; i < PEM_NR; i++) {
 		r = pem_read(&s->pem[i], e);
 		if (r < 0)
-			goto forget;
+			goto failed;
 		changed |= r > 0;
 	}
 	if (!changed)
 		return 0;
 	r = make(s, arg, &ctx, e);
 	if (r < 0)
-		goto forget;
+		goto failed;
 	SSL_CTX_free(s->ctx);
 	s->ctx = ctx;
 	return 1;
-forget:
+failed:
 	/* Half of a rotation: the next call reads and tries all again, whatever changed. */
 	for (i = 0; i < PEM_NR; i++)
 		if (s->pem[i].file)
-			buf_done(&s->pem[i].text);
+			forget(&s->pem[i].text);
 	return r;
 }
 
@@ -530,7 +533,8 @@ static int session_error(struct tls_session *s, int r, struct err *e)
 	}
 	s->in = SV_NONE;
 	verify = SSL_get_verify_result(s->ssl);
-	if (verify == X509_V_OK)
+	/* Who verifies nothing has a result too, and it is not why this failed. */
+	if (verify == X509_V_OK || SSL_get_verify_mode(s->ssl) == SSL_VERIFY_NONE)
 		return fail_ssl(e, -EPROTO, "TLS");
 	ERR_clear_error();
 	return err_set(e, -EPROTO, "TLS: certificate: %s", X509_verify_cert_error_string(verify));

@@ -12,7 +12,11 @@
 #include "transport/h2_client.h"
 #include "transport/http.h"
 
-#define REASONS_MAX 4096
+/*
+ * The health port is open to the network, unlike the kubelet's sockets, and a probe asks one thing
+ * of a few bytes: what a stranger can make us keep is limited to that.
+ */
+enum { HEALTH_MESSAGE_MAX = 4096, HEALTH_STREAMS_MAX = 64 };
 
 struct serve {
 	struct loop *loop;
@@ -218,13 +222,16 @@ static int listen_status(struct serve *s, struct err *e)
 static int listen_health(struct serve *s, struct err *e)
 {
 	static const char *const names[] = { "liveness", NULL };
+	struct grpc_limits limits = grpc_limits_default;
 	uint16_t port = (uint16_t)s->conf.health_port;
 	int r;
 
 	if (s->conf.health_port < 0)
 		return 0;
 	s->health = grpc_health_new(s->loop, names, is_serving, s);
-	s->grpc = grpc_server_new(s->loop, &grpc_limits_default);
+	limits.message_max = HEALTH_MESSAGE_MAX;
+	limits.streams_max = HEALTH_STREAMS_MAX;
+	s->grpc = grpc_server_new(s->loop, &limits);
 	grpc_server_add(s->grpc, grpc_health_service(s->health));
 	r = grpc_server_listen_tcp(s->grpc, "", &port, NULL, e);
 	if (r < 0)

@@ -572,6 +572,32 @@ static void test_unread_answer(void **state)
 	mem_free(body);
 }
 
+/* Nor is one waited for whose deadline is years away, or past while its stream is stalled. */
+static void test_unread_answer_with_deadline(void **state)
+{
+	struct fixture *f = *state;
+	char *body = lab_body(100000);
+	uint32_t far = call(f, HEAD("/t.S/Hang") TE ";grpc-timeout=99999999H", SV("x"));
+	uint32_t past = call(f, HEAD("/t.S/Watch") TE ";grpc-timeout=5S", SV("x"));
+	uint32_t near = call(f, HEAD("/t.S/Hang") TE ";grpc-timeout=9S", SV("x"));
+
+	talk(f);
+	assert_int_equal(f->kept_n, 3);
+	assert_true(grpc_call_send(f->kept[1], sv_make(body, 100000)));
+	grpc_call_reply(f->kept[0], sv_make(body, 100000));
+	grpc_call_reply(f->kept[2], sv_make(body, 100000));
+	talk(f);
+	lab_until(f->loop, grpc_server_calls(f->server) == 2);
+	assert_int_equal(loop_now_ms(f->loop), 9000);
+	lab_until(f->loop, grpc_server_calls(f->server) == 1);
+	assert_int_equal(loop_now_ms(f->loop), 60000);
+	lab_until(f->loop, grpc_server_calls(f->server) == 0);
+	assert_int_equal(loop_now_ms(f->loop), 65000);
+	assert_true(answer(f, far).reset && answer(f, past).reset && answer(f, near).reset);
+	assert_int_equal(f->cancels, 1); /* the stream's owner, at its deadline */
+	mem_free(body);
+}
+
 static void on_idle(void *arg)
 {
 	((struct fixture *)arg)->idle = true;
@@ -689,6 +715,7 @@ int main(void)
 		T(test_stream),
 		T(test_stream_backpressure),
 		T(test_unread_answer),
+		T(test_unread_answer_with_deadline),
 		T(test_drain),
 		T(test_server_free),
 		T(test_free_in_call),

@@ -653,6 +653,73 @@ static void test_floods(void **state)
 	assert_false(floods(F_DATA, 0, 1, SV("x"), 20000, 100));
 }
 
+/*
+ * Requests beyond the limit, by a client that does not acknowledge our SETTINGS: nghttp2 answers
+ * each with a reset that waits for a peer that may not read.
+ */
+static void test_refused_requests_flood(void **state)
+{
+	struct buf in, out;
+	struct frame f;
+	struct end s;
+	uint32_t id;
+
+	(void)state;
+	raw_init(&s, &in, &out);
+	for (id = 1; id < 2 * 20000; id += 2)
+		put_headers(&in, id, REQ, true);
+	while (buf_len(&in)) {
+		size_t n = MIN(buf_len(&in), (size_t)16384);
+		struct err e;
+
+		assert_int_equal(h2_recv(s.h2, sv_make(buf_sv(&in).p, n), 0, &e), 0);
+		buf_take(&in, n);
+	}
+	assert_int_equal(s.n, 100);
+	for (;;) {
+		size_t before = buf_len(&out);
+		struct buf piece;
+
+		buf_init(&piece, 1 << 20);
+		h2_fill(s.h2, &piece);
+		assert_true(buf_put_sv(&out, buf_sv(&piece)));
+		buf_done(&piece);
+		if (buf_len(&out) == before)
+			break;
+	}
+	assert_true(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
+	assert_int_equal(frame_u32(&f, 4), H2_ENHANCE_YOUR_CALM);
+	/* A few thousand resets of 13 bytes, not 20 000. */
+	assert_true(buf_len(&out) < (size_t)3000 * 13);
+	raw_done(&s, &in, &out);
+}
+
+/* Interim answers without end bring a client nothing. */
+static void test_interim_flood(void **state)
+{
+	struct buf in, out;
+	struct end c;
+	struct err e;
+	int i;
+
+	(void)state;
+	end_init(&c, true);
+	buf_init(&in, 1 << 20);
+	buf_init(&out, 1 << 20);
+	(void)ask(&c, SV_NONE);
+	h2_fill(c.h2, &out);
+	put_frame(&in, F_SETTINGS, 0, 0, SV_NONE);
+	for (i = 0; i < 5000; i++)
+		put_headers(&in, 1, ":status=103", false);
+	assert_int_equal(h2_recv(c.h2, buf_sv(&in), 0, &e), 0);
+	h2_fill(c.h2, &out);
+	assert_true(h2_done(c.h2));
+	assert_string_equal(c.calls[0].head, "");
+	buf_done(&in);
+	buf_done(&out);
+	end_done(&c);
+}
+
 /* A PING for each message, as grpc-go's bandwidth estimator sends them, is never a flood. */
 static void test_ping_per_data(void **state)
 {
@@ -866,16 +933,28 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exchange),	 cmocka_unit_test(test_short_forms),
-		cmocka_unit_test(test_early_answer),	 cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_refused),		 cmocka_unit_test(test_pause),
-		cmocka_unit_test(test_ping_and_drain),	 cmocka_unit_test(test_goaway_refuses),
-		cmocka_unit_test(test_malformed),	 cmocka_unit_test(test_content_length),
-		cmocka_unit_test(test_request_trailers), cmocka_unit_test(test_big_header_list),
-		cmocka_unit_test(test_floods),		 cmocka_unit_test(test_ping_per_data),
-		cmocka_unit_test(test_calm_refills),	 cmocka_unit_test(test_rapid_reset),
-		cmocka_unit_test(test_closed_streams),	 cmocka_unit_test(test_closed_after_goaway),
-		cmocka_unit_test(test_bad_preface),	 cmocka_unit_test(test_connection_error),
+		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_short_forms),
+		cmocka_unit_test(test_early_answer),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_ping_and_drain),
+		cmocka_unit_test(test_goaway_refuses),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_content_length),
+		cmocka_unit_test(test_request_trailers),
+		cmocka_unit_test(test_big_header_list),
+		cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_ping_per_data),
+		cmocka_unit_test(test_interim_flood),
+		cmocka_unit_test(test_refused_requests_flood),
+		cmocka_unit_test(test_calm_refills),
+		cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_closed_streams),
+		cmocka_unit_test(test_closed_after_goaway),
+		cmocka_unit_test(test_bad_preface),
+		cmocka_unit_test(test_connection_error),
 		cmocka_unit_test(test_garbage),
 	};
 

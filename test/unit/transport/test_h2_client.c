@@ -514,6 +514,117 @@ static void test_goaway_useless(void **state)
 	fixture_done(f);
 }
 
+/* The server's end of one TLS connection: SETTINGS and a close in the same breath. */
+static void greet_and_leave(struct fixture *f, const struct tls_server *ts, int fd)
+{
+	struct tls_session *s = tls_server_session(ts);
+	char in[16384], plain[256];
+	struct buf out;
+	ptrdiff_t n;
+	struct err e;
+
+	buf_init(&out, 1 << 20);
+	while (!tls_session_ready(s)) {
+		n = sock_read(fd, in, sizeof(in));
+		assert_true(n > 0 || n == -EAGAIN);
+		if (n > 0) {
+			tls_session_feed(s, sv_make(in, (size_t)n));
+			while (tls_session_read(s, plain, sizeof(plain), &out, &e) > 0)
+				;
+		}
+		if (tls_session_ready(s)) {
+			assert_int_equal(tls_session_write(s, SV("\0\0\0\4\0\0\0\0\0"), &out, &e),
+					 0);
+			tls_session_shutdown(s, &out);
+		}
+		if (buf_len(&out))
+			assert_int_equal(sock_write(fd, buf_sv(&out)), buf_len(&out));
+		buf_clear(&out);
+		(void)loop_turn(f->loop, 0);
+	}
+	buf_done(&out);
+	tls_session_free(&s);
+}
+
+/* Nor is one that closes before a request could be sent: TLS tells both in one read. */
+static void test_close_at_once(void **state)
+{
+	struct cert ca = cert_make("ca", NULL, NULL, 3600);
+	struct cert leaf = cert_make("leaf", "DNS:x", &ca, 3600);
+	struct tls_material cm = { .ca_pem = sv_str(ca.pem) };
+	struct tls_material sm = { .cert_pem = sv_str(leaf.pem), .key_pem = sv_str(leaf.key_pem) };
+	struct fixture *f = fixture_new();
+	struct h2_client_conf conf = { .unix_path = f->sock };
+	struct sock_listener l;
+	struct tls_client *tc;
+	struct tls_server *ts;
+	unsigned accepts = 0;
+	struct req *q;
+	struct err e;
+	int fd;
+
+	(void)state;
+	assert_int_equal(tls_client_new(&cm, "x", false, &tc, &e), 0);
+	assert_int_equal(tls_server_new(&sm, &ts, &e), 0);
+	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
+	h2_client_free(&f->client);
+	conf.tls = tc;
+	f->client = h2_client_new(f->loop, &conf);
+	q = send_to(f, "/echo", SV_NONE, 0);
+	while (loop_now_ms(f->loop) < 30000 && accepts < 100) {
+		if (sock_accept(&l, &fd) == 0) {
+			accepts++;
+			greet_and_leave(f, ts, fd);
+			sock_close(&fd);
+		}
+		(void)loop_turn(f->loop, 100);
+	}
+	assert_true(accepts > 3 && accepts < 20);
+	assert_false(q->ended);
+	assert_true(h2_client_stats(f->client)->failures >= accepts - 1);
+	sock_listener_done(&l);
+	fixture_done(f);
+	tls_client_free(&tc);
+	tls_server_free(&ts);
+	cert_done(&ca);
+	cert_done(&leaf);
+}
+
+/* A connection that ended by GOAWAY after a good life forgives what was before it. */
+static void test_goaway_forgives(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct h2_server *old;
+	struct req *q = send_to(f, "/hang", SV_NONE, 0);
+	bool idle = false;
+	uint64_t lost;
+
+	(void)state;
+	while (loop_now_ms(f->loop) < 60000) /* nobody there: the waits grow to their cap */
+		(void)loop_turn(f->loop, 1000);
+	server_start(f);
+	lab_until(f->loop, f->kept_n == 1);
+	while (loop_now_ms(f->loop) < 120000)
+		(void)loop_turn(f->loop, 1000);
+	old = f->server;
+	h2_server_drain(old, on_idle, &idle);
+	server_start(f);
+	lab_settle(f->loop);
+	h2_call_respond(f->kept[0], 200, NULL, 0, true);
+	lab_until(f->loop, q->ended && idle);
+	q = send_to(f, "/hang", SV_NONE, 0);
+	lab_until(f->loop, f->kept_n == 2);
+	h2_server_free(&f->server);
+	lab_until(f->loop, q->ended);
+	lost = loop_now_ms(f->loop);
+	server_start(f);
+	q = send_to(f, "/echo", SV_NONE, 0);
+	lab_until(f->loop, q->ended);
+	assert_true(loop_now_ms(f->loop) - lost < 200);
+	h2_server_free(&old);
+	fixture_done(f);
+}
+
 static void test_refused(void **state)
 {
 	struct fixture *f = fixture_new();
@@ -843,6 +954,8 @@ int main(void)
 		cmocka_unit_test(test_goaway),
 		cmocka_unit_test(test_goaway_race),
 		cmocka_unit_test(test_goaway_useless),
+		cmocka_unit_test(test_goaway_forgives),
+		cmocka_unit_test(test_close_at_once),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_early_answer),
 		cmocka_unit_test(test_cancel),

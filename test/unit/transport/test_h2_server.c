@@ -288,6 +288,53 @@ static void test_connections_max(void **state)
 	fixture_done(f);
 }
 
+static void connect_to(struct fixture *f, struct peer *p)
+{
+	struct sock_addr addr;
+	int fd;
+
+	assert_int_equal(sock_addr_unix(&addr, f->sock, NULL), 0);
+	assert_int_equal(sock_connect(&addr, &fd), 0);
+	peer_init(p, f, fd);
+	talk(p);
+}
+
+/* A crowd that says nothing keeps nobody out for more than a second. */
+static void test_silent_crowd(void **state)
+{
+	struct fixture *f = fixture_new((struct h2_server_conf){ .connections_max = 2 });
+	struct peer p[5];
+	size_t i;
+
+	(void)state;
+	assert_int_equal(h2_server_listen_unix(f->server, f->sock, 0600, NULL), 0);
+	connect_to(f, &p[0]);
+	(void)loop_turn(f->loop, 500);
+	connect_to(f, &p[1]);
+	connect_to(f, &p[2]);
+	assert_true(p[2].eof); /* they may be about to speak */
+	while (loop_now_ms(f->loop) < 1200)
+		(void)loop_turn(f->loop, 100);
+	connect_to(f, &p[3]);
+	hello(&p[3]);
+	talk(&p[0]);
+	talk(&p[1]);
+	assert_true(p[0].eof);
+	assert_false(p[1].eof || p[3].eof);
+	/* Nor does the one that rests go while there is such a one. */
+	while (loop_now_ms(f->loop) < 1800)
+		(void)loop_turn(f->loop, 100);
+	connect_to(f, &p[4]);
+	hello(&p[4]);
+	talk(&p[1]);
+	talk(&p[3]);
+	assert_true(p[1].eof);
+	assert_false(p[3].eof || p[4].eof);
+	for (i = 0; i < 5; i++)
+		peer_done(&p[i]);
+	fixture_done(f);
+}
+
 /* Without descriptors the listener rests a while instead of spinning, and comes back. */
 static void test_no_descriptors(void **state)
 {
@@ -611,7 +658,7 @@ int main(void)
 		cmocka_unit_test(test_drain),	       cmocka_unit_test(test_drain_deaf),
 		cmocka_unit_test(test_queued_max),     cmocka_unit_test(test_abrupt_end),
 		cmocka_unit_test(test_broken_bytes),   cmocka_unit_test(test_free_inside),
-		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_split),	       cmocka_unit_test(test_silent_crowd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ static void on_endless(void *ctx, const char *query, struct http_reply *reply)
 	}
 }
 
-static int setup(void **state)
+static int setup_on(struct loop *l, void **state)
 {
 	struct fixture *f = MEM_NEW(struct fixture);
 	struct http_route routes[] = { { "/hello", on_hello, f },
@@ -69,7 +69,7 @@ static int setup(void **state)
 	struct err e;
 	size_t i;
 
-	f->loop = loop_new();
+	f->loop = l;
 	f->http = http_new(f->loop);
 	for (i = 0; i < ARRAY_LEN(routes); i++)
 		http_add(f->http, &routes[i]);
@@ -80,6 +80,17 @@ static int setup(void **state)
 	assert_int_equal(http_listen_unix(f->http, f->sock, 0600, &e), 0);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_on(loop_new(), state);
+}
+
+/* For our own limits, which are the loop's timers; evhttp's do not pass here. */
+static int setup_virtual(void **state)
+{
+	return setup_on(loop_new_virtual(0, 5), state);
 }
 
 static int teardown(void **state)
@@ -298,6 +309,64 @@ static void test_connections_max(void **state)
 	expect(f, "GET /hello" CLOSE, "HTTP/1.1 200", "hello");
 }
 
+static void pass(struct fixture *f, uint64_t until_ms)
+{
+	while (loop_now_ms(f->loop) < until_ms)
+		(void)loop_turn(f->loop, (int64_t)(until_ms - loop_now_ms(f->loop)));
+	lab_settle(f->loop);
+}
+
+/* A request that comes byte by byte, none ever late, has its time; a client that asks has more. */
+static void test_slow_request(void **state)
+{
+	struct fixture *f = *state;
+	int slow = dial(f), good = dial(f), i;
+	char *in;
+
+	say(slow, "GET /hello HTTP/1.1\r\nX: ");
+	for (i = 1; i <= 15; i++) {
+		say(good, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+		in = hear(f, good, 60);
+		assert_non_null(strstr(in, "hello"));
+		mem_free(in);
+		if (i <= 4)
+			say(slow, "y");
+		pass(f, (uint64_t)i * 4000);
+		if (i * 4000 < 20000)
+			assert_false(is_closed(slow));
+		else if (i * 4000 > 25000)
+			assert_true(is_closed(slow));
+	}
+	assert_true(is_closed(slow));
+	assert_false(is_closed(good));
+	close(slow);
+	close(good);
+}
+
+/* 64 that say nothing keep nobody out for more than a second. */
+static void test_silent_crowd(void **state)
+{
+	struct fixture *f = *state;
+	int fd[LIMIT + 1], i, closed = 0;
+
+	for (i = 0; i < LIMIT; i++) {
+		fd[i] = dial(f);
+		pass(f, (uint64_t)i);
+		pass(f, (uint64_t)i + 2);
+	}
+	fd[LIMIT] = dial(f);
+	pass(f, 500);
+	assert_true(is_closed(fd[LIMIT]));
+	pass(f, 1500);
+	expect(f, "GET /hello" CLOSE, "HTTP/1.1 200", "hello");
+	for (i = 0; i < LIMIT; i++)
+		closed += is_closed(fd[i]);
+	assert_int_equal(closed, 1);
+	assert_true(is_closed(fd[0]));
+	for (i = 0; i <= LIMIT; i++)
+		close(fd[i]);
+}
+
 /* Without descriptors the loop does not spin, and service comes back. */
 static void test_no_descriptors(void **state)
 {
@@ -385,6 +454,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keep_alive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_connections_max, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_request, setup_virtual, teardown),
+		cmocka_unit_test_setup_teardown(test_silent_crowd, setup_virtual, teardown),
 		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_free_inside, setup, teardown),

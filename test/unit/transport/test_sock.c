@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -172,6 +173,23 @@ static void wait_for(int fd, short events)
 	assert_int_equal(poll(&p, 1, 5000), 1);
 }
 
+/* The kernel finds a peer that vanished within two minutes. */
+static void expect_keepalive(int fd)
+{
+	static const int names[] = { TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT };
+	int v[ARRAY_LEN(names)], on = 0;
+	socklen_t len;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		len = sizeof(v[i]);
+		assert_int_equal(getsockopt(fd, IPPROTO_TCP, names[i], &v[i], &len), 0);
+	}
+	len = sizeof(on);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
+	assert_true(on);
+	assert_in_range(v[0] + v[1] * v[2], 60, 120);
+}
+
 static void tcp(const char *listen_at, const char *connect_to)
 {
 	struct sock_listener l;
@@ -189,6 +207,8 @@ static void tcp(const char *listen_at, const char *connect_to)
 	assert_int_equal(sock_error(client), 0);
 	wait_for(l.fd, POLLIN);
 	assert_int_equal(sock_accept(&l, &server), 0);
+	expect_keepalive(client);
+	expect_keepalive(server);
 	sock_close(&client);
 	sock_close(&server);
 	/* The port is taken. */
@@ -236,13 +256,25 @@ static void test_refused(void **state)
 	assert_false(sock_accept_exhausted(-EAGAIN));
 }
 
+static void test_complaints(void **state)
+{
+	uint64_t last = 0;
+
+	(void)state;
+	assert_true(sock_may_complain(&last, 0));
+	assert_false(sock_may_complain(&last, 0));
+	assert_false(sock_may_complain(&last, 59999));
+	assert_true(sock_may_complain(&last, 60000));
+	assert_false(sock_may_complain(&last, 60001));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numeric), cmocka_unit_test(test_path_limit),
-		cmocka_unit_test(test_unix),	cmocka_unit_test(test_hidden_until_listening),
-		cmocka_unit_test(test_replace), cmocka_unit_test(test_tcp),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_numeric),	   cmocka_unit_test(test_path_limit),
+		cmocka_unit_test(test_unix),	   cmocka_unit_test(test_hidden_until_listening),
+		cmocka_unit_test(test_replace),	   cmocka_unit_test(test_tcp),
+		cmocka_unit_test(test_complaints), cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

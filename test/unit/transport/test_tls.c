@@ -1,6 +1,7 @@
 #include "transport/tls.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <unistd.h>
 
@@ -238,6 +239,14 @@ static void test_insecure(void **state)
 	assert_true(tls_session_ready(s.tls));
 	side_done(&c);
 	side_done(&s);
+	tls_server_free(&ts);
+	/* What it fails for is told, not what it did not verify. */
+	ts = server_of(&expired, NULL, &ca);
+	shake(&c, &s, tc, ts, SIZE_MAX);
+	assert_int_equal(c.status, -EPROTO);
+	assert_non_null(strstr(c.e.text, "alert"));
+	side_done(&c);
+	side_done(&s);
 	tls_client_free(&tc);
 	tls_server_free(&ts);
 }
@@ -318,6 +327,45 @@ static void test_versions_and_alpn(void **state)
 	/* Without ALPN the handshake stands; the stream's owner refuses. */
 	assert_int_equal(foreign(TLS1_3_VERSION, TLS1_3_VERSION, NULL, 0, chosen), 0);
 	assert_string_equal(chosen, "");
+}
+
+/* A client of TLS 1.2 that wants to negotiate anew is told no, and costs no handshake. */
+static void test_renegotiation(void **state)
+{
+	struct tls_server *ts = server_of(&leaf, &middle, NULL);
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	SSL *ssl = SSL_new(ctx);
+	struct side s;
+	char piece[4096];
+	int i, n;
+
+	(void)state;
+	must(SSL_set_max_proto_version(ssl, TLS1_2_VERSION) == 1);
+	must(SSL_set_alpn_protos(ssl, (const unsigned char *)"\2h2", 3) == 0);
+	SSL_set_bio(ssl, in, out);
+	side_init(&s, tls_server_session(ts));
+	SSL_set_connect_state(ssl);
+	for (i = 0; i < 20; i++) {
+		if (i == 10) {
+			assert_true(tls_session_ready(s.tls) && SSL_is_init_finished(ssl));
+			must(SSL_renegotiate(ssl) == 1);
+		}
+		(void)SSL_do_handshake(ssl);
+		while ((n = BIO_read(out, piece, sizeof(piece))) > 0)
+			side_feed(&s, sv_make(piece, (size_t)n));
+		if (i >= 10)
+			assert_true(buf_len(&s.net) < 100); /* an alert, no certificates */
+		if (buf_len(&s.net))
+			must(BIO_write(in, buf_sv(&s.net).p, (int)buf_len(&s.net)) > 0);
+		buf_clear(&s.net);
+	}
+	assert_false(SSL_is_init_finished(ssl));
+	side_done(&s);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	tls_server_free(&ts);
+	ERR_clear_error();
 }
 
 static const char *file(const char *name)
@@ -477,7 +525,8 @@ int main(void)
 		cmocka_unit_test(test_exchange),	  cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_insecure),	  cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_versions_and_alpn), cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_bad_material),	  cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_renegotiation),	  cmocka_unit_test(test_bad_material),
+		cmocka_unit_test(test_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
