@@ -3,7 +3,7 @@
 
 #define DUE_DEFAULT_MS	 45000u /* the kubelet's own limit, for callers that tell none */
 #define REPAIRS_PER_TURN 8u	/* CDI files compared at once: about 1 ms */
-#define AHEAD_PER_TURN	 8u    /* CDI files written ahead; the others are written when it is time */
+#define AHEAD_PER_TURN	 32u   /* CDI files written ahead, about 1 ms; others when it is time */
 #define STORE_MARGIN_MS	 1000u /* an Unprepare that cannot be stored answers this long before */
 
 void claims_wake_waiting(struct claims *o)
