@@ -470,8 +470,11 @@ static int append(struct journal_disk *d, struct sv bytes, const struct journal_
 	if (r)
 		return append_undo(d, r);
 	r = fdatasync(d->fd) ? -errno : 0;
-	if (r)
+	if (r) {
+		/* The page cache still has it whole, and a successor would take it for written. */
+		(void)ftruncate(d->fd, (off_t)d->size);
 		return distrust(d, r, "cannot sync");
+	}
 	must(journal_batch_walk(bytes, index_record, d, &again) == 0);
 	d->size += bytes.n;
 	d->allocated = MAX(d->allocated, d->size);

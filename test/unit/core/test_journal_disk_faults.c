@@ -167,6 +167,8 @@ static void failed_sync_needs_a_new_file(void **state)
 	faults_fail("fdatasync", 1, EIO);
 	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
 	faults_off();
+	/* Who reads it now reads the page cache, not the disk. */
+	assert_string_equal(scan(f), "a=1 ");
 	/* Never again on this file, whatever a second sync might say. */
 	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
 	assert_int_equal(ask(f, JOURNAL_M_RESERVE), JOURNAL_UNTRUSTED);
