@@ -9,10 +9,11 @@
  * too.
  *
  * Compaction copies live records, as they are, from the file to "<path>.compact", one piece a call,
- * so that batches pass in between; when nearly everything is copied the last call replaces the
- * file. Each piece is synced, so the last sync is short. A call therefore delays a batch by one
- * flush and 64 kB of writing (or twice what came in since the last piece), the last one by two
- * flushes; with 10 000 claims of 1 kB as with ten.
+ * so that batches pass in between; when nearly everything is copied a call replaces the file, and
+ * those behind it free the old one. Each piece is synced, so the last sync is short. A call
+ * therefore delays a batch by one flush and 64 kB of writing (or twice what came in since the last
+ * piece), the one that replaces by two flushes, those that free by 1 MB's pages and blocks; with
+ * 10 000 claims of 1 kB as with ten.
  *
  * Space: a PUT needs room for itself and leaves a reserve allocated behind the end of the file
  * (JOURNAL_RESERVE, and for each live key enough to delete it); other records may use the reserve.
