@@ -47,7 +47,7 @@ struct journal_disk {
 	char *path, *side_path, *folder, *boot, *writer;
 	int fd; /* holds the lock */
 	uint64_t size, allocated;
-	uint64_t seq, found;
+	uint64_t seq;
 	uint64_t want_seq;	 /* what OPEN expects, or JOURNAL_ANY */
 	struct journal_side old; /* the file before the last compaction, while it is given back */
 	struct journal_index index;
@@ -121,12 +121,15 @@ static int make_room(struct journal_disk *d, uint64_t len, bool may_use_reserve)
 	return may_use_reserve && is_full(r) ? 0 : r;
 }
 
-/* Writes the file's own facts: boot and writer. */
+/*
+ * Writes the file's own facts: boot and writer. They take no seq of their own: a batch on its way
+ * is found again by its seq, and facts that were added meanwhile must not look like it.
+ */
 static void put_facts(const struct journal_disk *d, uint64_t seq, struct buf *b)
 {
-	journal_put_record(b, seq + 1, JOURNAL_META, SV("boot"), sv_str(d->boot));
-	journal_put_record(b, seq + 2, JOURNAL_META, SV("writer"), sv_str(d->writer));
-	journal_put_commit(b, seq + 2, 2);
+	journal_put_record(b, seq, JOURNAL_META, SV("boot"), sv_str(d->boot));
+	journal_put_record(b, seq, JOURNAL_META, SV("writer"), sv_str(d->writer));
+	journal_put_commit(b, seq, 2);
 }
 
 /* Lets a finished side file take the place of <path>. */
@@ -163,7 +166,7 @@ static void forget_file(struct journal_disk *d)
 	if (d->old.fd >= 0)
 		close(d->old.fd);
 	d->fd = d->old.fd = -1;
-	d->size = d->allocated = d->seq = d->found = 0;
+	d->size = d->allocated = d->seq = 0;
 	d->corrupt = d->sync_us = 0;
 	d->lost = d->facts_known = d->no_fallocate = false;
 }
@@ -256,7 +259,7 @@ static int load(struct journal_disk *d)
 	if (r)
 		return r;
 	d->size = d->allocated = result.good;
-	d->seq = d->found = result.seq;
+	d->seq = result.seq;
 	d->corrupt = result.corrupt;
 	/* Cutting removes the proof that the batch before was whole once; a new batch is another.
 	 */
@@ -279,7 +282,7 @@ static int side_begin(struct journal_disk *d, struct journal_side *s)
 	if (r)
 		return fail(d, r, "cannot make", d->side_path);
 	buf_init(&b, FACTS_MAX);
-	put_facts(d, 0, &b);
+	put_facts(d, 1, &b);
 	r = journal_side_write(s, buf_sv(&b));
 	buf_done(&b);
 	if (!r)
@@ -309,14 +312,15 @@ static int append(struct journal_disk *d, struct sv bytes, const struct journal_
 
 static int record_facts(struct journal_disk *d)
 {
-	struct journal_batch batch = { .first = d->seq + 1, .last = d->seq + 2, .records = 2 };
+	uint64_t seq = MAX(d->seq, (uint64_t)1); /* of a file that lost its first batch: 0 */
+	struct journal_batch batch = { .first = seq, .last = seq, .records = 2 };
 	struct buf b;
 	int r;
 
 	if (d->facts_known)
 		return 0;
 	buf_init(&b, FACTS_MAX);
-	put_facts(d, d->seq, &b);
+	put_facts(d, seq, &b);
 	r = append(d, buf_sv(&b), &batch);
 	buf_done(&b);
 	d->facts_known = !r;
@@ -702,13 +706,12 @@ static void put_state(const struct journal_disk *d, struct buf *out)
 	char b[JOURNAL_STATE_SIZE];
 
 	le_put64(b, d->seq);
-	le_put64(b + 8, d->found);
-	le_put64(b + 16, d->size);
-	le_put64(b + 24, d->index.bytes);
-	le_put32(b + 32, d->index.live);
-	le_put32(b + 36, d->sync_us);
-	le_put32(b + 40, d->corrupt);
-	b[44] = (char)(d->c.side.fd >= 0 || d->old.fd >= 0 ? 1 : 0);
+	le_put64(b + 8, d->size);
+	le_put64(b + 16, d->index.bytes);
+	le_put32(b + 24, d->index.live);
+	le_put32(b + 28, d->sync_us);
+	le_put32(b + 32, d->corrupt);
+	b[36] = (char)(d->c.side.fd >= 0 || d->old.fd >= 0 ? 1 : 0);
 	buf_clear(out);
 	buf_put(out, b, sizeof(b));
 }
@@ -719,13 +722,12 @@ int journal_disk_get_state(struct sv a, struct journal_disk_state *out)
 		return -EBADMSG;
 	*out = (struct journal_disk_state){
 		.seq = le_get64(a.p),
-		.found = le_get64(a.p + 8),
-		.size = le_get64(a.p + 16),
-		.live_bytes = le_get64(a.p + 24),
-		.live = le_get32(a.p + 32),
-		.sync_us = le_get32(a.p + 36),
-		.corrupt = le_get32(a.p + 40),
-		.compacting = a.p[44],
+		.size = le_get64(a.p + 8),
+		.live_bytes = le_get64(a.p + 16),
+		.live = le_get32(a.p + 24),
+		.sync_us = le_get32(a.p + 28),
+		.corrupt = le_get32(a.p + 32),
+		.compacting = a.p[36],
 	};
 	return 0;
 }

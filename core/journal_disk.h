@@ -47,7 +47,7 @@ enum {
 	JOURNAL_RESERVE = 64 << 10,
 	JOURNAL_RESERVE_PER_KEY = 128, /* a DEL record with a UID, its share of the commit */
 	JOURNAL_PIECE = 64 << 10,
-	JOURNAL_STATE_SIZE = 45,
+	JOURNAL_STATE_SIZE = 37,
 };
 
 /*
@@ -59,8 +59,7 @@ void journal_disk_put_open(struct buf *b, const char *path, const char *boot_id,
 			   uint64_t seq);
 /* Every successful answer. */
 struct journal_disk_state {
-	uint64_t seq;	/* last one on disk */
-	uint64_t found; /* the same when the file was opened, before META was added to it */
+	uint64_t seq; /* last one on disk */
 	uint64_t size, live_bytes;
 	uint32_t live;	  /* keys */
 	uint32_t sync_us; /* what the write and its sync took */

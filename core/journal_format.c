@@ -400,7 +400,7 @@ int journal_batch_walk(struct sv bytes, journal_walk_fn fn, void *arg, struct jo
 				return -EBADMSG;
 			return commit_count(bytes, &r) == out->records ? 0 : -EBADMSG;
 		}
-		if (out->records && r.seq <= out->last)
+		if (out->records && r.seq < out->last + (r.kind != JOURNAL_META))
 			return -EBADMSG;
 		if (!out->records++)
 			out->first = r.seq;
