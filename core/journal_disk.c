@@ -557,8 +557,8 @@ static int copy_tail(struct journal_disk *d, uint64_t budget)
 	return r;
 }
 
-/* To free 40 MB takes longer than a batch should wait, so that too is done in pieces, each a call of
- * its own. A file that still has a name (".damaged") is left alone. */
+/* To free 40 MB takes longer than a batch should wait, so that too is done in pieces, each a call
+ * of its own. A file that still has a name (".damaged") is left alone. */
 static void give_back(struct journal_disk *d)
 {
 	struct stat st;

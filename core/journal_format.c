@@ -22,9 +22,9 @@ static const char head_line[] = "tundra-journal ";
 enum { FORMAT_MAJOR = 1, FORMAT_MINOR = 0 };
 /* What disks write whole or not at all. */
 enum { SECTOR = 512 };
-/* The longest run of zeros inside one of our headers is 9 bytes: of a record without a body the high
- * byte of its key's length, the body's length and its CRC. A shorter unwritten end costs the batch
- * its commit. */
+/* The longest run of zeros inside one of our headers is 9 bytes: of a record without a body the
+ * high byte of its key's length, the body's length and its CRC. A shorter unwritten end costs the
+ * batch its commit. */
 enum { ZERO_RUN = 10 };
 
 /* Writing */
