@@ -27,6 +27,8 @@ enum { OPEN_TRIES = 10 };
 enum { GROW = 256 << 10 };
 /* Of an old file at once: its pages and blocks, some 0.4 ms of the kernel's time. */
 enum { GIVE_BACK = 1 << 20 };
+/* Nobody waits for a batch yet when a file is renewed. */
+enum { RENEW_PIECE = 1 << 20 };
 /* With room for this much a disk is not full any more: some records, not just a last one. */
 enum { PROBE = 16 << 10 };
 /* Two META records: boot id and writer with their limits. */
@@ -238,6 +240,8 @@ static void take_in(void *arg, const struct journal_record *r)
 	journal_index_add(&d->index, r, 0);
 }
 
+static int renew(struct journal_disk *d);
+
 /* Reads the open file, cuts off what is torn and makes sure that the rest is on the disk: a
  * predecessor may have been killed between its write and its sync. */
 static int load(struct journal_disk *d)
@@ -268,7 +272,7 @@ static int load(struct journal_disk *d)
 	if (size > result.good && ftruncate(d->fd, (off_t)result.good))
 		return fail(d, -errno, "cannot cut the torn end off", d->path);
 	if (size > result.good ? fsync(d->fd) : fdatasync(d->fd))
-		return distrust(d, -errno, "cannot sync");
+		return renew(d);
 	return 0;
 }
 
@@ -614,6 +618,26 @@ static int compaction_step(struct journal_disk *d, uint64_t piece)
 		return compaction_finish(d);
 	r = fdatasync(c->side.fd) ? -errno : 0;
 	return r ? fail(d, r, "cannot sync", d->side_path) : 0;
+}
+
+/*
+ * The file that was just read cannot be synced. The kernel says so once and then takes its memory
+ * for what is on the disk, so neither this nor a later opening may ask again: what was read goes
+ * into a new file.
+ */
+static int renew(struct journal_disk *d)
+{
+	int e = errno, r = compaction_start(d);
+
+	while (!r && d->c.side.fd >= 0)
+		r = compaction_step(d, RENEW_PIECE);
+	if (r) {
+		compaction_stop(d);
+		return distrust(d, -e, "cannot sync");
+	}
+	close(d->old.fd);
+	d->old.fd = -1;
+	return 0;
 }
 
 /* A failure costs the new file only; the old one stays good unless it says otherwise. */
