@@ -400,7 +400,8 @@ int journal_batch_walk(struct sv bytes, journal_walk_fn fn, void *arg, struct jo
 				return -EBADMSG;
 			return commit_count(bytes, &r) == out->records ? 0 : -EBADMSG;
 		}
-		if (out->records && r.seq < out->last + (r.kind != JOURNAL_META))
+		if (out->records &&
+		    (r.kind == JOURNAL_META ? r.seq < out->last : r.seq <= out->last))
 			return -EBADMSG;
 		if (!out->records++)
 			out->first = r.seq;

@@ -548,6 +548,17 @@ static void batches_are_checked_before_they_are_written(void **state)
 	buf_clear(&m.b);
 	commit(&m);
 	assert_int_equal(journal_batch_walk(file(&m), NULL, NULL, &got), -EBADMSG);
+	/* Facts take none of their own, but never an older one. */
+	buf_clear(&m.b);
+	put(&m, "a", "1");
+	journal_put_record(&m.b, m.seq, JOURNAL_META, SV("boot"), SV("b"));
+	journal_put_commit(&m.b, m.seq, 2);
+	assert_int_equal(journal_batch_walk(file(&m), NULL, NULL, &got), 0);
+	buf_clear(&m.b);
+	journal_put_record(&m.b, UINT64_MAX, JOURNAL_PUT, SV("a"), SV("1"));
+	journal_put_record(&m.b, 1, JOURNAL_META, SV("boot"), SV("b"));
+	journal_put_commit(&m.b, 1, 2);
+	assert_int_equal(journal_batch_walk(file(&m), NULL, NULL, &got), -EBADMSG);
 	buf_done(&m.b);
 }
 
