@@ -311,7 +311,7 @@ static void judge_flight(struct journal *j, const struct journal_disk_state *st)
 	if (list_empty(&j->flight))
 		return;
 	last = list_entry(j->flight.prev, struct record, node);
-	if (st->found >= last->seq)
+	if (st->seq >= last->seq)
 		landed(j, 0);
 	else
 		requeue_flight(j);
@@ -330,7 +330,7 @@ static void on_open(void *arg, int status, struct sv answer)
 		first_open_failed(j, status, answer);
 		return;
 	}
-	if (!status && st.found < j->durable) {
+	if (!status && st.seq < j->durable) {
 		status = JOURNAL_UNTRUSTED;
 		answer = SV("records that were on disk are not there any more");
 	}

@@ -9,10 +9,11 @@
  * too.
  *
  * Compaction copies live records, as they are, from the file to "<path>.compact", one piece a call,
- * so that batches pass in between; when nearly everything is copied the last call replaces the
- * file. Each piece is synced, so the last sync is short. A call therefore delays a batch by one
- * flush and 64 kB of writing (or twice what came in since the last piece), the last one by two
- * flushes; with 10 000 claims of 1 kB as with ten.
+ * so that batches pass in between; when nearly everything is copied a call replaces the file, and
+ * those behind it free the old one. Each piece is synced, so the last sync is short. A call
+ * therefore delays a batch by one flush and 64 kB of writing (or twice what came in since the last
+ * piece), the one that replaces by two flushes, those that free by 1 MB's pages and blocks; with
+ * 10 000 claims of 1 kB as with ten.
  *
  * Space: a PUT needs room for itself and leaves a reserve allocated behind the end of the file
  * (JOURNAL_RESERVE, and for each live key enough to delete it); other records may use the reserve.
@@ -46,7 +47,7 @@ enum {
 	JOURNAL_RESERVE = 64 << 10,
 	JOURNAL_RESERVE_PER_KEY = 128, /* a DEL record with a UID, its share of the commit */
 	JOURNAL_PIECE = 64 << 10,
-	JOURNAL_STATE_SIZE = 45,
+	JOURNAL_STATE_SIZE = 37,
 };
 
 /*
@@ -58,8 +59,7 @@ void journal_disk_put_open(struct buf *b, const char *path, const char *boot_id,
 			   uint64_t seq);
 /* Every successful answer. */
 struct journal_disk_state {
-	uint64_t seq;	/* last one on disk */
-	uint64_t found; /* the same when the file was opened, before META was added to it */
+	uint64_t seq; /* last one on disk */
 	uint64_t size, live_bytes;
 	uint32_t live;	  /* keys */
 	uint32_t sync_us; /* what the write and its sync took */

@@ -22,8 +22,10 @@ static const char head_line[] = "tundra-journal ";
 enum { FORMAT_MAJOR = 1, FORMAT_MINOR = 0 };
 /* What disks write whole or not at all. */
 enum { SECTOR = 512 };
-/* The longest run of zeros inside one of our headers is 7 bytes (of seq). */
-enum { ZERO_RUN = 8 };
+/* The longest run of zeros inside one of our headers is 9 bytes: of a record without a body the
+ * high byte of its key's length, the body's length and its CRC. A shorter unwritten end costs the
+ * batch its commit. */
+enum { ZERO_RUN = 10 };
 
 /* Writing */
 
@@ -398,7 +400,8 @@ int journal_batch_walk(struct sv bytes, journal_walk_fn fn, void *arg, struct jo
 				return -EBADMSG;
 			return commit_count(bytes, &r) == out->records ? 0 : -EBADMSG;
 		}
-		if (out->records && r.seq <= out->last)
+		if (out->records &&
+		    (r.kind == JOURNAL_META ? r.seq < out->last : r.seq <= out->last))
 			return -EBADMSG;
 		if (!out->records++)
 			out->first = r.seq;

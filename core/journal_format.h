@@ -34,7 +34,7 @@ enum {
 enum journal_kind {
 	JOURNAL_PUT = 1,    /* key -> body */
 	JOURNAL_DEL = 2,    /* key is gone */
-	JOURNAL_META = 3,   /* the file's own facts: "boot", "writer" */
+	JOURNAL_META = 3,   /* the file's own facts: "boot", "writer"; seq of what is before them */
 	JOURNAL_COMMIT = 4, /* end of batch; body = u32 number of records */
 };
 

@@ -103,14 +103,16 @@ static void put_quoted(struct line *l, struct sv s)
 	close_with(l, "\"");
 }
 
+/* Whether a char is signed is the machine's choice: on arm64 it is not. */
 static bool plain(struct sv s)
 {
+	unsigned char c;
 	size_t i;
 
 	for (i = 0; i < s.n; i++) {
-		if (s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\' ||
-		    s.p[i] == 0x7f)
-			return false; /* char is signed: this includes all that is not ASCII */
+		c = (unsigned char)s.p[i];
+		if (c <= ' ' || c >= 0x7f || c == '"' || c == '=' || c == '\\')
+			return false;
 	}
 	return s.n > 0;
 }

@@ -135,9 +135,18 @@ static int count_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-__attribute__((constructor)) static void count_objects(void)
+/*
+ * What is big has a mapping of its own, which goes back to the kernel when it is freed. Left alone,
+ * malloc takes the first one that is freed as the size up to which the heap serves from then on,
+ * and as twice of what it need not give back: one message of 8 MB would cost up to 16 MB for ever.
+ */
+enum { BIG = 128 << 10, HEAP_SPARE = 512 << 10 };
+
+__attribute__((constructor)) static void set_up(void)
 {
 	(void)dl_iterate_phdr(count_object, NULL);
+	(void)mallopt(M_MMAP_THRESHOLD, BIG);
+	(void)mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
 }
 
 /* Segments that are written to are left alone: relocations live there. */

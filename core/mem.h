@@ -19,6 +19,9 @@ char *mem_vprintf(const char *fmt, va_list ap) PRINTF(1, 0);
 void mem_free(void *p);
 
 /*
+ * Blocks of more than 128 kB go back to the kernel when they are freed, in every program that links
+ * this.
+ *
  * For a process that comes to rest: free pages of the heap go back to the kernel, and so do pages
  * of the program and of the libraries it was started with, as far as they hold code and constants.
  * Those come back from the page cache when touched; most never are (what OpenSSL and the start

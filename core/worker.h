@@ -34,7 +34,8 @@ struct worker_host {
 };
 /*
  * The real one: runs `program --role ROLE --build ID` with the given extra arguments (may be NULL)
- * and this process's environment. A program of another build refuses by exit 2 and one line.
+ * and this process's environment. A program of another build refuses with one line and a
+ * code that is not 0.
  */
 struct worker_exec;
 struct worker_exec *worker_exec_new(const char *program, const char *const *args);

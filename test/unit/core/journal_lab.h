@@ -120,10 +120,10 @@ static inline void replay_corrupt(void *arg, struct sv key)
 	buf_printf(arg, "!" SV_FMT " ", SV_ARG(key));
 }
 
-static inline int open_journal(struct fixture *f)
+static inline int open_as(struct fixture *f, const char *boot)
 {
 	struct journal_conf conf = { .path = f->path,
-				     .boot_id = "boot-1",
+				     .boot_id = boot,
 				     .disk = f->disk,
 				     .on_compact = on_compact,
 				     .on_disk = on_disk,
@@ -137,6 +137,11 @@ static inline int open_journal(struct fixture *f)
 	f->ready_calls = 0;
 	f->disk_ok = true;
 	return journal_open(f->loop, &conf, &ev, on_ready, f, &f->j, &e);
+}
+
+static inline int open_journal(struct fixture *f)
+{
+	return open_as(f, "boot-1");
 }
 
 /* Each step of the loop while `more` says so, at most `ms` of virtual time. */
@@ -164,10 +169,16 @@ static inline void until_idle(struct fixture *f)
 	assert_true(journal_idle(f->j));
 }
 
+static inline void start_disk(struct fixture *f)
+{
+	struct worker_host host = inproc_host(&f->proc);
+
+	f->disk = worker_new(f->loop, &host, "disk");
+}
+
 static inline int setup(void **state)
 {
 	static struct fixture f;
-	struct worker_host host;
 
 	faults_off();
 	log_capture(swallow, NULL);
@@ -185,8 +196,7 @@ static inline int setup(void **state)
 				  .ctx_free = ctx_free,
 				  .fate = decide,
 				  .arg = &f };
-	host = inproc_host(&f.proc);
-	f.disk = worker_new(f.loop, &host, "disk");
+	start_disk(&f);
 	*state = &f;
 	return 0;
 }

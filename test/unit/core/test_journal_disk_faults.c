@@ -167,6 +167,8 @@ static void failed_sync_needs_a_new_file(void **state)
 	faults_fail("fdatasync", 1, EIO);
 	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
 	faults_off();
+	/* Who reads it now reads the page cache, not the disk. */
+	assert_string_equal(scan(f), "a=1 ");
 	/* Never again on this file, whatever a second sync might say. */
 	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
 	assert_int_equal(ask(f, JOURNAL_M_RESERVE), JOURNAL_UNTRUSTED);
@@ -179,6 +181,37 @@ static void failed_sync_needs_a_new_file(void **state)
 	assert_int_equal(put_one(f, "c", "1"), 0);
 	assert_string_equal(scan(f), "a=new b=new c=1 ");
 	assert_int_equal(open_as(f, f->d, "boot-1", f->scanned.seq), 0);
+}
+
+/* The kernel tells of a lost write once: who opens after that must not believe the page cache. */
+static void failed_sync_in_opening_makes_a_new_file(void **state)
+{
+	struct fixture *f = *state;
+	struct stat before, after;
+
+	assert_int_equal(open_any(f), 0);
+	assert_int_equal(put_one(f, "a", "1"), 0);
+	assert_int_equal(put_one(f, "b", "2"), 0);
+	assert_int_equal(ask(f, JOURNAL_M_CLOSE), 0);
+	assert_int_equal(stat(path, &before), 0);
+	faults_fail(NULL, 1, EIO); /* the file is there, so its sync is the first call */
+	assert_int_equal(open_as(f, f->d, "boot-1", 3), 0);
+	assert_true(faults.syncs >= 3);
+	faults_off();
+	assert_int_equal(stat(path, &after), 0);
+	assert_true(before.st_ino != after.st_ino);
+	assert_int_equal(f->st.seq, 3);
+	assert_int_equal(f->st.live, 2);
+	assert_false(f->st.compacting);
+	assert_int_equal(put_one(f, "c", "3"), 0);
+	assert_string_equal(scan(f), "a=1 b=2 c=3 ");
+	/* A disk that takes nothing is no disk to open on. */
+	assert_int_equal(ask(f, JOURNAL_M_CLOSE), 0);
+	faults_fail("fdatasync", 1, EIO);
+	assert_int_equal(open_any(f), JOURNAL_UNTRUSTED);
+	faults_off();
+	assert_false(fsx_exists(side()));
+	assert_string_equal(scan(f), "a=1 b=2 c=3 ");
 }
 
 static void rewrite_makes_a_file_that_was_removed(void **state)
@@ -290,6 +323,7 @@ int main(void)
 		T(write_that_did_not_fit_leaves_no_trace),
 		T(real_full_disk),
 		T(failed_sync_needs_a_new_file),
+		T(failed_sync_in_opening_makes_a_new_file),
 		T(rewrite_makes_a_file_that_was_removed),
 		T(rewrite_respects_the_lock),
 		T(half_an_image_is_refused),

@@ -156,6 +156,41 @@ static void removed_file_is_missed_by_a_new_worker(void **state)
 	same_as_model(f);
 }
 
+/*
+ * A full disk kept the new boot out of the file. Now a batch is lost with its worker, the next one
+ * writes the boot and is lost too: what it wrote is no proof that the batch landed.
+ */
+static void facts_written_late_are_not_taken_for_a_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct op *a;
+
+	op(f, 0, "old");
+	until_idle(f);
+	journal_free(&f->j);
+	worker_free(&f->disk);
+	start_disk(f);
+	faults.limited = true; /* and nothing is left */
+	assert_int_equal(open_as(f, "boot-2"), 0);
+	while (!f->ready_calls)
+		loop_turn(f->loop, -1);
+	assert_int_equal(f->ready, 0);
+	faults_off();
+	f->fate = INPROC_DIE_BEFORE;
+	f->fate_method = JOURNAL_M_APPEND;
+	f->fate_at = 1;
+	a = op(f, 1, "one");
+	while (f->fate_at)
+		loop_turn(f->loop, -1);
+	f->fate = INPROC_DIE_AFTER;
+	f->fate_method = JOURNAL_M_OPEN;
+	f->fate_at = 1;
+	until_idle(f);
+	assert_int_equal(f->fate_at, 0);
+	assert_int_equal(a->status, 0);
+	same_as_model(f);
+}
+
 static void full_disk_fails_puts_only(void **state)
 {
 	struct fixture *f = *state;
@@ -322,6 +357,7 @@ int main(void)
 		T(rewrite_survives_its_worker),
 		T(removed_file_comes_back),
 		T(removed_file_is_missed_by_a_new_worker),
+		T(facts_written_late_are_not_taken_for_a_batch),
 		T(full_disk_fails_puts_only),
 		cmocka_unit_test(every_failing_call_ends_well),
 		cmocka_unit_test_teardown(random_lives, tell_seed),

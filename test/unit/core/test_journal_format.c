@@ -390,6 +390,39 @@ static void missing_sectors_of_the_last_batch_are_torn(void **state)
 	buf_done(&s.text);
 }
 
+/* Headers have zeros of their own; wherever a sector ends in them, it was written. */
+static void broken_last_batch_is_not_torn_by_its_own_zeros(void **state)
+{
+	struct maker m;
+	struct seen s;
+	char body[513];
+	size_t pad;
+	char *p;
+
+	(void)state;
+	seen_init(&s);
+	for (pad = 1; pad < sizeof(body); pad++) {
+		memset(body, 'x', pad);
+		body[pad] = '\0';
+		maker_init(&m);
+		put(&m, "a", "1");
+		commit(&m);
+		put(&m, "pad", body);
+		del(&m, "a");
+		put(&m, "empty", "");
+		put(&m, "b", "two");
+		commit(&m);
+		p = memmem(m.b.data, m.b.end, "btwo", 4);
+		p[1] = 'T';
+		scan(&s, file(&m));
+		assert_int_equal(s.r.good, buf_len(&m.b));
+		assert_int_equal(s.r.corrupt, 1);
+		assert_non_null(strstr(buf_cstr(&s.text), " -a +empty= !b "));
+		buf_done(&m.b);
+	}
+	buf_done(&s.text);
+}
+
 static void lost_sector_before_the_last_batch_is_corrupt(void **state)
 {
 	struct maker m;
@@ -515,6 +548,17 @@ static void batches_are_checked_before_they_are_written(void **state)
 	buf_clear(&m.b);
 	commit(&m);
 	assert_int_equal(journal_batch_walk(file(&m), NULL, NULL, &got), -EBADMSG);
+	/* Facts take none of their own, but never an older one. */
+	buf_clear(&m.b);
+	put(&m, "a", "1");
+	journal_put_record(&m.b, m.seq, JOURNAL_META, SV("boot"), SV("b"));
+	journal_put_commit(&m.b, m.seq, 2);
+	assert_int_equal(journal_batch_walk(file(&m), NULL, NULL, &got), 0);
+	buf_clear(&m.b);
+	journal_put_record(&m.b, UINT64_MAX, JOURNAL_PUT, SV("a"), SV("1"));
+	journal_put_record(&m.b, 1, JOURNAL_META, SV("boot"), SV("b"));
+	journal_put_commit(&m.b, 1, 2);
+	assert_int_equal(journal_batch_walk(file(&m), NULL, NULL, &got), -EBADMSG);
 	buf_done(&m.b);
 }
 
@@ -610,6 +654,7 @@ int main(void)
 		cmocka_unit_test(broken_body_quarantines_its_key),
 		cmocka_unit_test(every_broken_byte),
 		cmocka_unit_test(missing_sectors_of_the_last_batch_are_torn),
+		cmocka_unit_test(broken_last_batch_is_not_torn_by_its_own_zeros),
 		cmocka_unit_test(lost_sector_before_the_last_batch_is_corrupt),
 		cmocka_unit_test(lost_commit_in_the_middle_loses_nothing),
 		cmocka_unit_test(magic_is_no_utf8),
