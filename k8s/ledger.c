@@ -13,6 +13,7 @@
 #define YIELD_POLL_MS	  1000u /* while another instance has the ledger */
 #define YIELD_PATIENCE_MS 5000u /* the newcomer asked and did not take it: it is gone */
 #define OPEN_RETRY_MS	  5000u
+#define STALE_MS	  10u /* until a predecessor's worker has done its last */
 #define BODY_VERSION	  1
 #define FILE_MAX	  ((size_t)1 << 30)
 
@@ -455,8 +456,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 {
 	struct ledger *l = arg;
 
-	if (status == -ESTALE) {
-		loop_timer_set(&l->timer, 0); /* someone wrote between our reading and opening */
+	if (status == -ESTALE) { /* someone wrote between our reading and opening */
+		loop_timer_set(&l->timer, STALE_MS);
 		return;
 	}
 	if (status < 0) {
@@ -544,8 +545,11 @@ void ledger_ask_handover(struct ledger *l)
 static void acquire(struct ledger *l)
 {
 	struct err e = { 0 };
-	int r = take_lock(l, &e);
+	int r = 0;
 
+	journal_free(&l->journal); /* one that found another file than was read; we have the lock */
+	if (l->lock_fd < 0)
+		r = take_lock(l, &e);
 	if (!r)
 		r = open_journal(l, &e);
 	if (r < 0) {
@@ -555,8 +559,8 @@ static void acquire(struct ledger *l)
 	}
 	if (r)
 		loop_timer_set(&l->timer, r < 0			       ? OPEN_RETRY_MS
-					  : l->state == LEDGER_YIELDED ? YIELD_POLL_MS
-								       : LOCK_POLL_MS);
+					  : l->state == LEDGER_OPENING ? LOCK_POLL_MS
+								       : YIELD_POLL_MS);
 }
 
 /* ---- hand-over ---- */

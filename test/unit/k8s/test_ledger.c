@@ -394,6 +394,22 @@ static void an_unopenable_ledger_is_tried_again(void **state)
 	peer_stop(&p);
 }
 
+static void someone_wrote_between_reading_and_opening(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_disk *disk;
+
+	peer_start(&p, lab, "one");
+	disk = p.disk;
+	disk->fail = -ESTALE;
+	disk->fail_method = JOURNAL_M_OPEN;
+	disk->fails = 3;
+	expect_open(&p, SOON_MS);
+	assert_int_equal(disk->failed, 3);
+	assert_int_equal(put(&p, "u1", "gpu-0"), 0);
+	peer_stop(&p);
+}
+
 static void a_file_that_is_no_ledger_is_refused(void **state)
 {
 	struct lab *lab = *state;
@@ -541,6 +557,7 @@ int main(int argc, char **argv)
 		TEST(a_second_one_without_a_name_is_refused),
 		TEST(many_records_are_compacted),
 		TEST(an_unopenable_ledger_is_tried_again),
+		TEST(someone_wrote_between_reading_and_opening),
 		TEST(a_file_that_is_no_ledger_is_refused),
 		TEST(the_ledger_is_handed_over),
 		TEST(work_in_flight_ends_before_the_hand_over),
