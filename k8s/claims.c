@@ -178,7 +178,7 @@ static void on_claim(void *arg, struct ledger_claim *rec)
 	c->quarantined = false;
 	taken = hold_take(&o->hold, rec->uid, rec->devices, rec->devices_n);
 	if (taken)
-		log_error("two prepared claims name the same GPU, the first read keeps it",
+		log_error("two prepared claims name the same GPU, it is free when both are gone",
 			  LOG_S("uid", rec->uid), LOG_I("devices", taken));
 	if (sm_state(&c->sm) == NEW)
 		claim_move(c, PREPARED);
