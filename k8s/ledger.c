@@ -582,13 +582,41 @@ static void let_go(struct ledger *l)
 	loop_timer_set(&l->timer, YIELD_POLL_MS);
 }
 
+static bool is_complete(const struct ledger *l)
+{
+	return fsx_exists(l->path) && fsx_exists(l->lock_path);
+}
+
+/*
+ * Someone emptied the kubelet's folders: lock and file are made anew at once, since what is only in
+ * memory is lost at the next restart. Any record has the journal find that its file is gone; it
+ * tries until there is a folder again.
+ */
+static void restore(struct ledger *l)
+{
+	int fd;
+
+	if (!fsx_exists(l->lock_path) && fsx_lock(l->lock_path, &fd) == 0) {
+		drop_lock(l);
+		l->lock_fd = fd;
+	}
+	if (fsx_exists(l->path) || l->disk_trouble)
+		return;
+	log_error("the ledger was removed, it is written anew", LOG_S("file", l->path));
+	journal_del(l->journal, SV("-"), NULL, NULL);
+}
+
 static void on_folder(void *arg, const char *name)
 {
 	struct ledger *l = arg;
 
+	if (l->state != LEDGER_OPEN)
+		return;
+	if (!is_complete(l))
+		loop_timer_set(&l->timer, LOCK_POLL_MS);
 	if (name && !sv_eqs(sv_str(name), l->handover_name))
 		return;
-	if (l->state != LEDGER_OPEN || !asked_by_another(l))
+	if (!asked_by_another(l))
 		return;
 	err_set(&l->reason, 0, "handed over to a newer instance of tundra");
 	l->yielding = true;
@@ -615,8 +643,13 @@ static void on_timer(void *arg)
 			loop_timer_set(&l->timer, LOCK_POLL_MS);
 		return;
 	}
-	if (l->state == LEDGER_OPEN)
+	if (l->state == LEDGER_OPEN) {
+		restore(l);
+		if (!is_complete(
+			l)) /* no news of a folder that comes back: our open files keep it */
+			loop_timer_set(&l->timer, YIELD_POLL_MS);
 		return;
+	}
 	/* Give the one that asked the time to take it; then it is whoever gets the lock. */
 	if (l->state == LEDGER_YIELDED && patient && asked_by_another(l)) {
 		loop_timer_set(&l->timer, YIELD_POLL_MS);
@@ -662,8 +695,11 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 	r = fsx_mkdirs(l->folder, 0750);
 	if (r < 0)
 		r = err_sys(e, r, "cannot make the folder %s", l->folder);
-	if (!r)
+	if (!r) {
 		r = fswatch_new(loop, l->folder, on_folder, l, &l->watch);
+		if (r < 0)
+			r = err_sys(e, r, "cannot watch %s", l->folder);
+	}
 	if (r >= 0)
 		r = take_lock(l, e);
 	if (r == FSX_HELD && !conf->instance)
