@@ -120,6 +120,7 @@ static void repair_one(struct claim *c)
 	if (r < 0)
 		log_warn("CDI spec of a prepared claim cannot be rebuilt", LOG_S("claim", c->name),
 			 LOG_S("uid", c->uid), LOG_S("error", err_text(claim_error(c))));
+	claim_shed(c);
 }
 
 static void repair_some(void *arg)
