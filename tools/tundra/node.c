@@ -102,7 +102,7 @@ static int look_around(struct node *n, struct err *e)
 	set_roots(n);
 	n->worker_path = beside_self(n, n->o.worker_path, "tundra-worker");
 	n->hook_source = beside_self(n, n->o.hook_source, "tundra-cdi-hook");
-	n->device_plugins = mem_printf("%s/../device-plugins", n->o.plugins);
+	n->device_plugins = node_options_device_plugins(&n->o);
 	n->status_socket = mem_printf("%s/status.sock", n->o.run_folder);
 	r = fsx_line(n->roots.boot_id, n->boot_id, sizeof(n->boot_id));
 	if (r < 0)

@@ -410,6 +410,18 @@ void node_options_done(struct node_options *o)
 	conf_done(table, ARRAY_LEN(table), o);
 }
 
+char *node_options_device_plugins(const struct node_options *o)
+{
+	struct sv parent = sv_str(o->plugins);
+	const char *host = o->host_root && strcmp(o->host_root, "/") != 0 ? o->host_root : "";
+
+	while (parent.n && parent.p[parent.n - 1] == '/')
+		parent.n--;
+	while (parent.n && parent.p[parent.n - 1] != '/')
+		parent.n--;
+	return mem_printf("%s" SV_FMT "device-plugins", host, SV_ARG(parent));
+}
+
 void node_options_help(struct buf *out)
 {
 	conf_help(table, ARRAY_LEN(table), out);
