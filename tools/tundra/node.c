@@ -81,6 +81,7 @@ static void set_roots(struct node *n)
 		.dev = o->dev_root,
 		.proc = o->proc_root,
 		.sys = o->sys_root,
+		.proc_devices = o->proc_devices,
 		/* Not told where the driver is, it is searched below the host's root. */
 		.driver = first_set(o->container_driver_root, o->host_root, o->driver_root),
 		.driver_host = first_set(o->driver_root, o->host_root ? "/" : "", ""),

@@ -26,7 +26,7 @@ struct node_options {
 	char *node_name, *namespace, *pod_uid, *kubeconfig;
 	char *cdi_root, *driver_root, *container_driver_root, *host_root, *hook_path;
 	char *registry, *plugins, *run_folder, *worker_path, *hook_source;
-	char *dev_root, *proc_root, *sys_root;
+	char *dev_root, *proc_root, *sys_root, *proc_devices;
 	char *http_endpoint, *metrics_path, *feature_gates, *consumable_shares;
 	char *log_format, *qps, *ignored_text;
 	int64_t healthcheck_port, verbosity, burst, ignored_int;

@@ -168,6 +168,7 @@ static void every_environment_name_of_upstream(void **state)
 	(void)state;
 	expect_options(NULL, env, &o);
 	expect_upstreams(&o);
+	assert_string_equal(o.proc_devices, "/alt");
 	node_options_done(&o);
 	expect_options(NULL, other, &o);
 	assert_string_equal(o.driver_root, "/d");
