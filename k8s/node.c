@@ -21,6 +21,7 @@ struct driver {
 	struct loop *loop;
 	struct driver_conf conf;
 	char *name, *node, *folder, *socket, *registrar, *ledger_path, *hook_path, *held;
+	char *withdrawn; /* why nothing is offered, NULL: all is */
 	char *hook_copy; /* NULL: the hook is not ours */
 	struct cdi *cdi;
 	struct claims *claims;
@@ -92,6 +93,8 @@ static int source_devices(void *ctx, const struct gpu_device *const **out, size_
 
 	*out = d->published;
 	*n = 0;
+	if (d->withdrawn)
+		return 0;
 	if (inventory_state(d->conf.inventory) != INVENTORY_READY) {
 		if (keeps_slices(d))
 			return POOL_NOT_READY;
@@ -511,6 +514,7 @@ void driver_free(struct driver **dp)
 	mem_free(d->hook_path);
 	mem_free(d->hook_copy);
 	mem_free(d->held);
+	mem_free(d->withdrawn);
 	mem_free(d);
 	*dp = NULL;
 }
@@ -573,6 +577,13 @@ void driver_hold_publishing(struct driver *d, const char *reason)
 	update_hold(d);
 }
 
+void driver_withdraw(struct driver *d, const char *reason)
+{
+	mem_free(d->withdrawn);
+	d->withdrawn = mem_strdup(reason);
+	publisher_changed(d->publisher);
+}
+
 const char *driver_holder(const struct driver *d, const char *identity)
 {
 	return claims_holder(d->claims, identity);
@@ -616,8 +627,8 @@ static void status_publisher(const struct driver *d, struct jsonw *w)
 	jsonw_ki64(w, "lastPublishMs", (int64_t)p->last_publish_wall_ms);
 	jsonw_ki64(w, "failures", (int64_t)p->failures);
 	jsonw_kstr(w, "lastError", p->last_error);
-	if (d->held)
-		jsonw_kstr(w, "held", d->held);
+	if (d->held || d->withdrawn)
+		jsonw_kstr(w, "held", d->held ? d->held : d->withdrawn);
 	jsonw_end(w);
 }
 

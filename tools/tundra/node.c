@@ -146,7 +146,8 @@ static void on_conflict(void *arg, const char *reason)
 {
 	struct node *n = arg;
 
-	driver_hold_publishing(n->driver, reason);
+	driver_withdraw(n->driver, reason);
+	driver_hold_publishing(n->driver, NULL);
 }
 
 static void on_scrape(void *arg)

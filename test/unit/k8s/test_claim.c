@@ -924,66 +924,6 @@ static void a_lost_cdi_folder_is_rebuilt_at_start(void **state)
 	mem_free(path);
 }
 
-/* The ledger's file, made anew with a record for each of the names, all of GPU 0. */
-static void records_of_one_gpu(struct fixture *f, const char *const *names, size_t n)
-{
-	struct buf file, body;
-
-	buf_init(&file, 1 << 20);
-	buf_init(&body, 1 << 16);
-	journal_put_header(&file, SV("boot-1"));
-	for (size_t i = 0; i < n; i++) {
-		char uid[32], name[16], request[] = "r0", pool[] = LAB_NODE, boot[] = "boot-1";
-		char ns[] = "default", device[] = "gpu-0", identity[] = "GPU-0000";
-		struct ledger_device d = {
-			.request = request, .pool = pool, .device = device, .identity = identity
-		};
-		const struct ledger_claim c = { .uid = uid,
-						.namespace = ns,
-						.name = name,
-						.devices = &d,
-						.devices_n = 1,
-						.boot_id = boot };
-
-		snprintf(uid, sizeof(uid), "uid-%s", names[i]);
-		snprintf(name, sizeof(name), "%s", names[i]);
-		buf_clear(&body);
-		ledger_encode(&c, &body);
-		journal_put_record(&file, i + 1, JOURNAL_PUT, sv_str(uid), buf_sv(&body));
-	}
-	journal_put_commit(&file, n, (uint32_t)n);
-	assert_int_equal(fsx_replace(f->lab->ledger, buf_sv(&file), 0600, 0), 0);
-	buf_done(&file);
-	buf_done(&body);
-}
-
-/* What must not be, and was: both keep their GPU, and a third claim gets it after the last. */
-static void two_records_for_one_gpu(void **state)
-{
-	static const char *const names[] = { "a", "b" };
-
-	for (size_t first = 0; first < 2; first++) {
-		struct fixture *f = *state;
-		struct lab_call c;
-
-		lab_claims_stop(&f->c);
-		lab_disk_restart(f->disk);
-		records_of_one_gpu(f, names, 2);
-		start(f);
-		assert_int_equal(claims_prepared(f->c.claims), 2);
-		lab_claim(f->lab, "c", NULL, "gpu-0");
-		lab_prepare(&f->c, "c", NULL, &c);
-		lab_pass(f->lab, 500);
-		unprepare(f, names[first]);
-		lab_pass(f->lab, 500);
-		assert_false(c.done);
-		unprepare(f, names[!first]);
-		expect_ok(f, &c);
-		unprepare(f, "c");
-		expect_nothing_left(f);
-	}
-}
-
 static void killed_at_every_step(void **state)
 {
 	struct fixture *f = *state;
@@ -1216,7 +1156,6 @@ int main(int argc, char **argv)
 		TEST(no_cdi_folder),
 		TEST(prepared_claims_survive_a_restart),
 		TEST(a_lost_cdi_folder_is_rebuilt_at_start),
-		TEST(two_records_for_one_gpu),
 		TEST(killed_at_every_step),
 		TEST(killed_at_every_step_of_an_unprepare),
 		TEST(a_corrupt_record_is_quarantined_until_unprepare),

@@ -685,12 +685,36 @@ static void publishing_is_held_back(void **state)
 
 	f->kubelet = lab_kubelet(f->lab, SYNC_MS);
 	start(f, &f->n, LAB_DRIVER, NULL);
-	driver_hold_publishing(f->n.driver, "a device plugin serves the same GPUs");
+	driver_hold_publishing(f->n.driver, "it is not known yet who serves the GPUs");
 	lab_pass(f->lab, 60000);
 	assert_int_equal(lab_count(f->lab, "resourceslices"), 0);
 	driver_hold_publishing(f->n.driver, NULL);
 	lab_pass(f->lab, 3000);
 	assert_int_equal(published(f), GPUS);
+}
+
+/* A device plugin came to a node that serves already: a slice that stays is booked from twice. */
+static void devices_are_withdrawn(void **state)
+{
+	struct fixture *f = *state;
+
+	start_all(f);
+	run_pod(f, "a", 1);
+	expect_phase(f, "a", "Running", SOON_MS);
+	driver_withdraw(f->n.driver, "a device plugin serves the same GPUs");
+	lab_pass(f->lab, 3000);
+	assert_int_equal(lab_count(f->lab, "resourceslices"), 1);
+	assert_int_equal(published(f), 0);
+	assert_int_equal(lab_cdi_count(f->lab), 1); /* what runs goes on */
+	run_pod(f, "b", 1);
+	lab_pass(f->lab, SOON_MS);
+	assert_string_equal(lab_pod_phase(f->lab, "b"), "Pending");
+	driver_withdraw(f->n.driver, NULL);
+	expect_phase(f, "b", "Running", SOON_MS);
+	assert_int_equal(published(f), GPUS);
+	end_pod(f, "a");
+	end_pod(f, "b");
+	expect_nothing_left(f);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -722,6 +746,7 @@ int main(int argc, char **argv)
 		TEST(a_second_one_without_an_instance_name),
 		TEST(it_tells_how_it_is),
 		TEST(publishing_is_held_back),
+		TEST(devices_are_withdrawn),
 	};
 
 	if (argc > 1)

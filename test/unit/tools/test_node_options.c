@@ -160,6 +160,7 @@ static void every_environment_name_of_upstream(void **state)
 		"LOG_JSON_SPLIT_STREAM=false",
 		"LOG_TEXT_INFO_BUFFER_SIZE=0",
 		"LOG_TEXT_SPLIT_STREAM=false",
+		"ALT_PROC_DEVICES_PATH=/alt",
 		NULL
 	};
 	static const char *const other[] = { "NODE_NAME=n", "HOST_DRIVER_ROOT=/d", NULL };
