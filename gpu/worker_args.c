@@ -7,6 +7,7 @@ static const struct {
 	{ "--dev", offsetof(struct roots, dev) },
 	{ "--proc", offsetof(struct roots, proc) },
 	{ "--sys", offsetof(struct roots, sys) },
+	{ "--proc-devices", offsetof(struct roots, proc_devices) },
 	{ "--driver-root", offsetof(struct roots, driver) },
 	{ "--driver-root-host", offsetof(struct roots, driver_host) },
 };

@@ -79,7 +79,7 @@ struct err *claim_error(struct claim *c)
 }
 
 /* A claim at rest keeps its record and no more: there may be ten thousand. */
-static void shed(struct claim *c)
+void claim_shed(struct claim *c)
 {
 	allocation_done(&c->alloc);
 	mem_free(c->error);
@@ -100,7 +100,7 @@ void claim_move(struct claim *c, enum claim_state next)
 	if (next != STORING && next != APPLYING)
 		cdi_drop_ahead(&c->ahead);
 	if (next == PREPARED)
-		shed(c);
+		claim_shed(c);
 	if (was == (next == PREPARED))
 		return;
 	o->prepared += next == PREPARED ? 1u : (size_t)-1;
@@ -226,6 +226,24 @@ static void answer_prepared(struct claim *c)
 	mem_free(at);
 }
 
+/* Ends the calls that waited as long as they can. Work in flight is not a wait. */
+static void expire(struct claim *c, struct list *calls)
+{
+	uint64_t now = loop_now_ms(c->owner->loop);
+
+	if (claim_in_flight(c) || !c->waiting_for)
+		return;
+	list_for_each_safe (n, calls) {
+		struct claim_call *call = list_entry(n, struct claim_call, node);
+		char text[ERR_TEXT_MAX];
+
+		if (call->gives_up_ms > now)
+			continue;
+		snprintf(text, sizeof(text), "timed out waiting: %s", c->waiting_for);
+		answer_error(call, -ETIMEDOUT, text);
+	}
+}
+
 /* ---- life ---- */
 
 static void claim_tick(void *arg);
@@ -254,7 +272,7 @@ static void claim_free(void *arg)
 	struct claim *c = arg;
 
 	ledger_claim_free(&c->record);
-	shed(c);
+	claim_shed(c);
 	cdi_drop_ahead(&c->ahead);
 	plan_free(&c->plan);
 	mem_free(c->uid);
@@ -323,7 +341,8 @@ static void fetch(struct claim *c)
 	wait_set(c, NULL);
 	c->wait_began_ms = now;
 	c->answered = false;
-	claim_move(c, FETCHING);
+	if (sm_state(&c->sm) != FETCHING)
+		claim_move(c, FETCHING);
 	c->api_call = api_call(o->conf.api, &get);
 }
 
@@ -592,6 +611,12 @@ static void tick_fetching(struct claim *c)
 		return;
 	c->answered = false;
 	phase_end(c, CLAIM_PHASE_FETCH);
+	/* It lasted as long as its first callers could wait; one that came later has time left. */
+	if (c->result == -ETIMEDOUT && latest_give_up(&c->prepares) > loop_now_ms(c->owner->loop)) {
+		expire(c, &c->prepares);
+		fetch(c);
+		return;
+	}
 	if (c->result) {
 		prepare_fails(c, c->result < 0 ? c->result : -ENOENT);
 		return;
@@ -677,16 +702,19 @@ static bool ledger_in_the_way(struct claim *c)
 		wait_set(c, NULL);
 		return false;
 	}
-	err_set(claim_error(c), 0, "the ledger is not open: %s", ledger_reason(o->ledger));
-	if (o->draining) {
-		err_wrap(claim_error(c), 0, "tundra is shutting down while waiting");
-		fail_all(&c->prepares, -ESHUTDOWN, err_text(claim_error(c)));
-		fail_all(&c->unprepares, -ESHUTDOWN, err_text(claim_error(c)));
-	}
-	if (list_empty(&c->prepares) && list_empty(&c->unprepares))
+	if (list_empty(&c->prepares) && list_empty(&c->unprepares)) {
 		wait_set(c, NULL);
-	else
+		return true;
+	}
+	err_set(claim_error(c), 0, "the ledger is not open: %s", ledger_reason(o->ledger));
+	if (!o->draining) {
 		wait_set(c, err_text(claim_error(c)));
+		return true;
+	}
+	err_wrap(claim_error(c), 0, "tundra is shutting down while waiting");
+	fail_all(&c->prepares, -ESHUTDOWN, err_text(claim_error(c)));
+	fail_all(&c->unprepares, -ESHUTDOWN, err_text(claim_error(c)));
+	wait_set(c, NULL);
 	return true;
 }
 
@@ -726,24 +754,6 @@ static void tick_prepared(struct claim *c)
 }
 
 /* ---- time ---- */
-
-/* Ends the calls that waited as long as they can. Work in flight is not a wait. */
-static void expire(struct claim *c, struct list *calls)
-{
-	uint64_t now = loop_now_ms(c->owner->loop);
-
-	if (claim_in_flight(c) || !c->waiting_for)
-		return;
-	list_for_each_safe (n, calls) {
-		struct claim_call *call = list_entry(n, struct claim_call, node);
-		char text[ERR_TEXT_MAX];
-
-		if (call->gives_up_ms > now)
-			continue;
-		snprintf(text, sizeof(text), "timed out waiting: %s", c->waiting_for);
-		answer_error(call, -ETIMEDOUT, text);
-	}
-}
 
 static void tell_wait(struct claim *c)
 {

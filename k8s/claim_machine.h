@@ -78,6 +78,7 @@ struct claim *claim_new(struct claims *o, const struct claim_ref *ref);
 void claim_bury(struct claim *c); /* out of the table; memory goes at the end of the turn */
 void claim_move(struct claim *c, enum claim_state next);
 void claim_drop_record(struct claim *c); /* and what it holds */
+void claim_shed(struct claim *c);	 /* what only a step needs */
 bool claim_in_flight(const struct claim *c);
 struct err *claim_error(struct claim *c);
 struct events_object claim_object(const struct claim *c);

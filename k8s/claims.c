@@ -120,6 +120,7 @@ static void repair_one(struct claim *c)
 	if (r < 0)
 		log_warn("CDI spec of a prepared claim cannot be rebuilt", LOG_S("claim", c->name),
 			 LOG_S("uid", c->uid), LOG_S("error", err_text(claim_error(c))));
+	claim_shed(c);
 }
 
 static void repair_some(void *arg)
@@ -178,7 +179,7 @@ static void on_claim(void *arg, struct ledger_claim *rec)
 	c->quarantined = false;
 	taken = hold_take(&o->hold, rec->uid, rec->devices, rec->devices_n);
 	if (taken)
-		log_error("two prepared claims name the same GPU, the first read keeps it",
+		log_error("two prepared claims name the same GPU, it is free when both are gone",
 			  LOG_S("uid", rec->uid), LOG_I("devices", taken));
 	if (sm_state(&c->sm) == NEW)
 		claim_move(c, PREPARED);

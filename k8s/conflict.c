@@ -34,13 +34,13 @@ static void tell(struct conflict *c, const char *reason)
 		return;
 	if (reason) {
 		log_error("another agent serves the same GPUs", LOG_S("why", reason),
-			  LOG_S("publishing", c->conf.allowed ? "allowed by flag" : "held back"));
+			  LOG_S("publishing", c->conf.allowed ? "allowed by flag" : "withdrawn"));
 		events_warn(c->conf.events, &node, "DevicePluginConflict",
 			    "%s; %s. Remove the device plugin from this node, or start tundra with "
 			    "--allow-device-plugin.",
 			    reason,
 			    c->conf.allowed ? "GPUs may be booked twice (allowed by flag)"
-					    : "tundra publishes no new ResourceSlices");
+					    : "tundra offers no devices until it is gone");
 	} else if (c->reason) {
 		log_info("no other agent serves the GPUs any more");
 	}

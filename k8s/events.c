@@ -26,7 +26,7 @@ struct events {
 	struct recent recent[RECENT_MAX];
 	size_t next;
 	uint64_t minute_ms, in_minute, in_flight, sent, serial;
-	bool forbidden;
+	uint64_t forbidden_ms; /* loop time of the last 403 + 1, 0 = none */
 };
 
 struct events *events_new(struct loop *l, struct api *api, const char *component, const char *node)
@@ -80,6 +80,12 @@ static bool too_many(struct events *e)
 	return e->in_flight >= IN_FLIGHT_MAX || ++e->in_minute > EVENTS_PER_MINUTE;
 }
 
+/* A role may be bound a moment after its pod began; one that never is costs a call now and then. */
+static bool is_silenced(const struct events *e)
+{
+	return e->forbidden_ms && loop_now_ms(e->loop) + 1 - e->forbidden_ms < REPEAT_MS;
+}
+
 /* The other 403: nothing is made in a namespace that is being deleted, claims' Events included. */
 static bool of_dying_namespace(const struct api_result *r)
 {
@@ -98,16 +104,18 @@ static void on_sent(void *arg, const struct api_result *r)
 
 	e->in_flight--;
 	if (!r->status) {
+		e->forbidden_ms = 0;
 		e->sent++;
 		return;
 	}
 	forbidden = r->status == API_FORBIDDEN && !of_dying_namespace(r);
-	if (forbidden && !e->forbidden)
-		log_warn("Events are not allowed (RBAC: create events), none will be sent",
+	if (forbidden && !e->forbidden_ms)
+		log_warn("Events are not allowed (RBAC: create events), told again once they are",
 			 LOG_S("error", r->error));
 	else
 		log_debug("an Event could not be sent", LOG_S("error", r->error));
-	e->forbidden = e->forbidden || forbidden;
+	if (forbidden)
+		e->forbidden_ms = loop_now_ms(e->loop) + 1;
 }
 
 static void put_time(struct jsonw *w, const char *key, uint64_t wall_ms)
@@ -183,7 +191,7 @@ static void send(struct events *e, const struct events_object *o, const char *ty
 	    digest_str(digest_str(digest_str(DIGEST_START, o->name), o->uid), reason), message);
 	struct buf body;
 
-	if (e->forbidden || !*o->name || told_lately(e, key) || too_many(e))
+	if (is_silenced(e) || !*o->name || told_lately(e, key) || too_many(e))
 		return;
 	remember(e, key); /* what did not fit into the minute may be told in the next */
 	buf_init(&body, 16 << 10);

@@ -2,7 +2,8 @@
 /*
  * Kubernetes Events, the way a user hears of trouble: on the claim, the node, the pod. The same
  * (object, reason, text) within 10 minutes is told once; at most EVENTS_PER_MINUTE are sent, and a
- * 403 silences the module after one log line. Never in the way of anything: fire and forget.
+ * 403 silences the module for 10 minutes, with one log line for all of them. Never in the way of
+ * anything: fire and forget.
  */
 #include "core/base.h"
 #include "core/loop.h"

@@ -107,12 +107,23 @@ static void on_in_use(void *arg, int in_use)
 				      on_released, s);
 }
 
-/* The devices of one claim, for the question whether a process has them open. */
+/*
+ * The devices of one claim, for the question whether a process has them open. Those with admin
+ * access are others' too, and tell nothing of a claim that has GPUs of its own; a claim that has no
+ * other holds nothing up, and is kept as long as anybody may be its pod.
+ */
 struct holdings {
 	const char *uid;
 	const char *identities[ALLOCATION_RESULTS_MAX];
 	size_t n;
 };
+
+static void collect_some(struct holdings *h, const struct claim_info *i, bool admin)
+{
+	for (size_t d = 0; d < i->devices_n && h->n < ARRAY_LEN(h->identities); d++)
+		if (i->devices[d].admin == admin)
+			h->identities[h->n++] = i->devices[d].identity;
+}
 
 static void collect(void *arg, const struct claim_info *i)
 {
@@ -120,9 +131,9 @@ static void collect(void *arg, const struct claim_info *i)
 
 	if (!sv_eqs(sv_str(i->uid), h->uid))
 		return;
-	for (size_t d = 0; d < i->devices_n && h->n < ARRAY_LEN(h->identities); d++)
-		if (!i->devices[d].admin)
-			h->identities[h->n++] = i->devices[d].identity;
+	collect_some(h, i, false);
+	if (!h->n)
+		collect_some(h, i, true);
 }
 
 static void gone_twice(struct gc *g, struct suspect *s)
@@ -162,8 +173,10 @@ static void on_claim(void *arg, const struct api_result *r)
 		is_gone(g, s);
 		return;
 	}
-	if (!r->status)
-		s->gone_ms = 0; /* an answer that is no answer changes nothing */
+	if (!r->status) { /* an answer that is no answer changes nothing */
+		s->gone_ms = 0;
+		s->reported = NULL;
+	}
 	next(g);
 }
 

@@ -16,7 +16,9 @@ const char *hold_blocker(const struct hold *h, const char *uid, const struct led
 			 size_t n, const char **identity);
 /*
  * All or nothing is the caller's: ask hold_blocker() first. A device that another claim holds stays
- * with that one (two records for one GPU after a restart) and is counted in the answer.
+ * with that one and is counted in the answer; it is this claim's once the other has released it.
+ * That is for the ledger's records: what is prepared is never free, in whatever order they are
+ * read.
  */
 size_t hold_take(struct hold *h, const char *uid, const struct ledger_device *devices, size_t n);
 void hold_release(struct hold *h, const char *uid, const struct ledger_device *devices, size_t n);

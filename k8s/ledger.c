@@ -13,6 +13,7 @@
 #define YIELD_POLL_MS	  1000u /* while another instance has the ledger */
 #define YIELD_PATIENCE_MS 5000u /* the newcomer asked and did not take it: it is gone */
 #define OPEN_RETRY_MS	  5000u
+#define STALE_MS	  10u /* until a predecessor's worker has done its last */
 #define BODY_VERSION	  1
 #define FILE_MAX	  ((size_t)1 << 30)
 
@@ -455,8 +456,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 {
 	struct ledger *l = arg;
 
-	if (status == -ESTALE) {
-		loop_timer_set(&l->timer, 0); /* someone wrote between our reading and opening */
+	if (status == -ESTALE) { /* someone wrote between our reading and opening */
+		loop_timer_set(&l->timer, STALE_MS);
 		return;
 	}
 	if (status < 0) {
@@ -544,8 +545,11 @@ void ledger_ask_handover(struct ledger *l)
 static void acquire(struct ledger *l)
 {
 	struct err e = { 0 };
-	int r = take_lock(l, &e);
+	int r = 0;
 
+	journal_free(&l->journal); /* one that found another file than was read; we have the lock */
+	if (l->lock_fd < 0)
+		r = take_lock(l, &e);
 	if (!r)
 		r = open_journal(l, &e);
 	if (r < 0) {
@@ -555,8 +559,8 @@ static void acquire(struct ledger *l)
 	}
 	if (r)
 		loop_timer_set(&l->timer, r < 0			       ? OPEN_RETRY_MS
-					  : l->state == LEDGER_YIELDED ? YIELD_POLL_MS
-								       : LOCK_POLL_MS);
+					  : l->state == LEDGER_OPENING ? LOCK_POLL_MS
+								       : YIELD_POLL_MS);
 }
 
 /* ---- hand-over ---- */
@@ -578,13 +582,41 @@ static void let_go(struct ledger *l)
 	loop_timer_set(&l->timer, YIELD_POLL_MS);
 }
 
+static bool is_complete(const struct ledger *l)
+{
+	return fsx_exists(l->path) && fsx_exists(l->lock_path);
+}
+
+/*
+ * Someone emptied the kubelet's folders: lock and file are made anew at once, since what is only in
+ * memory is lost at the next restart. Any record has the journal find that its file is gone; it
+ * tries until there is a folder again.
+ */
+static void restore(struct ledger *l)
+{
+	int fd;
+
+	if (!fsx_exists(l->lock_path) && fsx_lock(l->lock_path, &fd) == 0) {
+		drop_lock(l);
+		l->lock_fd = fd;
+	}
+	if (fsx_exists(l->path) || l->disk_trouble)
+		return;
+	log_error("the ledger was removed, it is written anew", LOG_S("file", l->path));
+	journal_del(l->journal, SV("-"), NULL, NULL);
+}
+
 static void on_folder(void *arg, const char *name)
 {
 	struct ledger *l = arg;
 
+	if (l->state != LEDGER_OPEN)
+		return;
+	if (!is_complete(l))
+		loop_timer_set(&l->timer, LOCK_POLL_MS);
 	if (name && !sv_eqs(sv_str(name), l->handover_name))
 		return;
-	if (l->state != LEDGER_OPEN || !asked_by_another(l))
+	if (!asked_by_another(l))
 		return;
 	err_set(&l->reason, 0, "handed over to a newer instance of tundra");
 	l->yielding = true;
@@ -611,8 +643,13 @@ static void on_timer(void *arg)
 			loop_timer_set(&l->timer, LOCK_POLL_MS);
 		return;
 	}
-	if (l->state == LEDGER_OPEN)
+	if (l->state == LEDGER_OPEN) {
+		restore(l);
+		if (!is_complete(
+			l)) /* no news of a folder that comes back: our open files keep it */
+			loop_timer_set(&l->timer, YIELD_POLL_MS);
 		return;
+	}
 	/* Give the one that asked the time to take it; then it is whoever gets the lock. */
 	if (l->state == LEDGER_YIELDED && patient && asked_by_another(l)) {
 		loop_timer_set(&l->timer, YIELD_POLL_MS);
@@ -658,8 +695,11 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 	r = fsx_mkdirs(l->folder, 0750);
 	if (r < 0)
 		r = err_sys(e, r, "cannot make the folder %s", l->folder);
-	if (!r)
+	if (!r) {
 		r = fswatch_new(loop, l->folder, on_folder, l, &l->watch);
+		if (r < 0)
+			r = err_sys(e, r, "cannot watch %s", l->folder);
+	}
 	if (r >= 0)
 		r = take_lock(l, e);
 	if (r == FSX_HELD && !conf->instance)

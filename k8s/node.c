@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "core/fswatch.h"
 #include "core/fsx.h"
 #include "core/jsonw.h"
 #include "core/log.h"
@@ -9,15 +10,19 @@
 #include "k8s/digest.h"
 #include "transport/sock.h"
 
-#define START_GRACE_MS	30000u /* existing slices stay this long while the GPUs are not ready */
-#define UNLOAD_GRACE_MS 5000u  /* and this long when the vendor's driver goes away */
-#define REGISTERING_MS	5000u  /* the kubelet connects before it confirms, or a moment later */
-#define CHECKPOINT_MAX	((size_t)64 << 20)
+#define START_GRACE_MS	 30000u /* existing slices stay this long while the GPUs are not ready */
+#define UNLOAD_GRACE_MS	 5000u	/* and this long when the vendor's driver goes away */
+#define REGISTERING_MS	 5000u	/* the kubelet connects before it confirms, or a moment later */
+#define CHECKPOINT_MAX	 ((size_t)64 << 20)
+#define RESTORE_MS	 200u /* whoever empties the plugin folder may not be done yet */
+#define RESTORE_AGAIN_MS 5000u
 
 struct driver {
 	struct loop *loop;
 	struct driver_conf conf;
 	char *name, *node, *folder, *socket, *registrar, *ledger_path, *hook_path, *held;
+	char *withdrawn; /* why nothing is offered, NULL: all is */
+	char *hook_copy; /* NULL: the hook is not ours */
 	struct cdi *cdi;
 	struct claims *claims;
 	struct plugin *plugin;
@@ -29,8 +34,10 @@ struct driver {
 	const struct gpu_device **published; /* scratch for the source */
 	size_t published_max;
 	struct loop_timer grace; /* ends the time in which not ready keeps the slices */
-	uint64_t gone_ms;	 /* loop time the GPUs became not ready, while `gone` */
-	bool gone, was_ready, emptied;
+	struct fswatch *watch;	 /* of the plugin folder */
+	struct loop_timer restore;
+	uint64_t gone_ms; /* loop time the GPUs became not ready, while `gone` */
+	bool gone, was_ready, emptied, draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -86,6 +93,8 @@ static int source_devices(void *ctx, const struct gpu_device *const **out, size_
 
 	*out = d->published;
 	*n = 0;
+	if (d->withdrawn)
+		return 0;
 	if (inventory_state(d->conf.inventory) != INVENTORY_READY) {
 		if (keeps_slices(d))
 			return POOL_NOT_READY;
@@ -269,16 +278,23 @@ static int refuse_upstream_state(const struct driver *d, struct err *e)
 	    path, claims);
 }
 
+static int copy_hook(struct driver *d, struct err *e)
+{
+	int r = fsx_copy(d->conf.hook_source, d->hook_copy, 0755);
+
+	return r < 0 ? err_sys(e, r, "cannot copy %s to %s", d->conf.hook_source, d->hook_copy) : 0;
+}
+
 static int install_hook(struct driver *d, struct err *e)
 {
-	char *copy _mem_free_ = mem_printf("%s/tundra-cdi-hook", d->folder);
-	int r = 0;
+	char *copy = mem_printf("%s/tundra-cdi-hook", d->folder);
 
-	if (d->conf.hook_source)
-		r = fsx_copy(d->conf.hook_source, copy, 0755);
-	if (r < 0)
-		return err_sys(e, r, "cannot copy %s to %s", d->conf.hook_source, copy);
 	d->hook_path = mem_strdup(d->conf.hook_path ? d->conf.hook_path : copy);
+	if (d->conf.hook_source) {
+		d->hook_copy = copy;
+		return copy_hook(d, e);
+	}
+	mem_free(copy);
 	return 0;
 }
 
@@ -333,6 +349,62 @@ static int start_claims(struct driver *d, struct err *e)
 	return claims_new(d->loop, &claims, &d->claims, e);
 }
 
+static int listen_service(struct driver *d, struct err *e)
+{
+	int r = grpc_server_listen_unix(d->server, d->socket, 0600, e);
+
+	return r < 0 ? err_wrap(e, r, "DRA service socket") : 0;
+}
+
+/* ---- an emptied plugin folder ---- */
+
+static bool is_complete(const struct driver *d)
+{
+	return fsx_exists(d->socket) && (!d->hook_copy || fsx_exists(d->hook_copy));
+}
+
+/* The kubelet would find no service, the runtime no hook; the ledger looks after itself. */
+static void on_restore(void *arg)
+{
+	struct driver *d = arg;
+	struct err e = { 0 };
+	int r = 0;
+
+	if (d->draining || is_complete(d))
+		return;
+	log_warn("files of the plugin folder were removed, they are made anew",
+		 LOG_S("folder", d->folder));
+	r = fsx_mkdirs(d->folder, 0750);
+	if (r < 0)
+		r = err_sys(&e, r, "cannot make the plugin folder %s", d->folder);
+	if (!r && d->hook_copy && !fsx_exists(d->hook_copy))
+		r = copy_hook(d, &e);
+	if (!r && !fsx_exists(d->socket))
+		r = listen_service(d, &e);
+	if (r >= 0)
+		return;
+	log_error("the plugin folder cannot be restored", LOG_S("error", err_text(&e)));
+	loop_timer_set(&d->restore, RESTORE_AGAIN_MS);
+}
+
+static void on_folder(void *arg, const char *name)
+{
+	struct driver *d = arg;
+
+	(void)name;
+	if (!d->draining && !is_complete(d))
+		loop_timer_set(&d->restore, RESTORE_MS);
+}
+
+static int watch_folder(struct driver *d, struct err *e)
+{
+	int r = fswatch_new(d->loop, d->folder, on_folder, d, &d->watch);
+
+	return r < 0 ? err_sys(e, r, "cannot watch %s", d->folder) : 0;
+}
+
+/* ---- the parts ---- */
+
 /* The service listens before the kubelet can hear of it. */
 static int start_servers(struct driver *d, struct err *e)
 {
@@ -352,9 +424,9 @@ static int start_servers(struct driver *d, struct err *e)
 	services = plugin_services(d->plugin, &n);
 	for (size_t i = 0; i < n; i++)
 		grpc_server_add(d->server, &services[i]);
-	r = grpc_server_listen_unix(d->server, d->socket, 0600, e);
+	r = listen_service(d, e);
 	if (r < 0)
-		return err_wrap(e, r, "DRA service socket");
+		return r;
 	r = registration_new(d->loop, &reg, &d->registration, e);
 	return r < 0 ? err_wrap(e, r, "registration socket") : 0;
 }
@@ -394,6 +466,7 @@ int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **o
 	d->node = mem_strdup(conf->node);
 	name_files(d);
 	loop_timer_init(&d->grace, l, on_grace, d);
+	loop_timer_init(&d->restore, l, on_restore, d);
 	stats_driver(conf->stats, d->name);
 	r = fsx_mkdirs(d->folder, 0750);
 	if (r < 0)
@@ -408,6 +481,8 @@ int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **o
 		start_publisher(d); /* before the registration, whose news it takes */
 		r = start_servers(d, e);
 	}
+	if (!r)
+		r = watch_folder(d, e);
 	if (r < 0) {
 		driver_free(&d);
 		return err_wrap(e, r, "driver %s", conf->name);
@@ -426,6 +501,8 @@ void driver_free(struct driver **dp)
 		return;
 	inventory_unlisten(d->conf.inventory, d);
 	loop_timer_stop(&d->grace);
+	loop_timer_stop(&d->restore);
+	fswatch_free(&d->watch);
 	registration_free(&d->registration);
 	grpc_server_free(&d->server);
 	plugin_free(&d->plugin);
@@ -441,17 +518,21 @@ void driver_free(struct driver **dp)
 	mem_free(d->registrar);
 	mem_free(d->ledger_path);
 	mem_free(d->hook_path);
+	mem_free(d->hook_copy);
 	mem_free(d->held);
+	mem_free(d->withdrawn);
 	mem_free(d);
 	*dp = NULL;
 }
 
 /* ---- stop ---- */
 
+/* The kubelet hangs up when the registration goes: not before its calls have their answers. */
 static void on_server_idle(void *arg)
 {
 	struct driver *d = arg;
 
+	registration_free(&d->registration);
 	if (d->drained)
 		d->drained(d->drained_arg);
 	d->drained = NULL;
@@ -468,7 +549,7 @@ void driver_drain(struct driver *d, void (*done)(void *arg), void *arg)
 {
 	d->drained = done;
 	d->drained_arg = arg;
-	registration_free(&d->registration);
+	d->draining = true;
 	plugin_drain(d->plugin);
 	claims_drain(d->claims, on_claims_idle, d);
 }
@@ -479,7 +560,7 @@ bool driver_ready(const struct driver *d, struct buf *reasons)
 {
 	bool ready = true;
 
-	if (!d->registration) {
+	if (d->draining) {
 		buf_printf(reasons, "%s: shutting down\n", d->name);
 		return false;
 	}
@@ -500,6 +581,13 @@ void driver_hold_publishing(struct driver *d, const char *reason)
 	mem_free(d->held);
 	d->held = mem_strdup(reason);
 	update_hold(d);
+}
+
+void driver_withdraw(struct driver *d, const char *reason)
+{
+	mem_free(d->withdrawn);
+	d->withdrawn = mem_strdup(reason);
+	publisher_changed(d->publisher);
 }
 
 const char *driver_holder(const struct driver *d, const char *identity)
@@ -545,8 +633,8 @@ static void status_publisher(const struct driver *d, struct jsonw *w)
 	jsonw_ki64(w, "lastPublishMs", (int64_t)p->last_publish_wall_ms);
 	jsonw_ki64(w, "failures", (int64_t)p->failures);
 	jsonw_kstr(w, "lastError", p->last_error);
-	if (d->held)
-		jsonw_kstr(w, "held", d->held);
+	if (d->held || d->withdrawn)
+		jsonw_kstr(w, "held", d->held ? d->held : d->withdrawn);
 	jsonw_end(w);
 }
 

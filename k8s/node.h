@@ -40,8 +40,11 @@ void driver_drain(struct driver *d, void (*done)(void *arg), void *arg);
 /* Reasons why not ready, one per line. Readiness = registered and serving; devices are another
  * thing. */
 bool driver_ready(const struct driver *d, struct buf *reasons);
-/* Writes no slices while held (another agent serves the same GPUs); the reason is for status. */
+/* Writes no slices while held (nobody knows yet who serves the GPUs); the reason is for status. */
 void driver_hold_publishing(struct driver *d, const char *reason);
+/* Offers no devices while another agent serves them: what is published is emptied, or a GPU would
+ * be given away twice. What is prepared stays. NULL: offers them again. */
+void driver_withdraw(struct driver *d, const char *reason);
 /* UID of the claim that holds this physical GPU, NULL when free. */
 const char *driver_holder(const struct driver *d, const char *identity);
 struct jsonw;

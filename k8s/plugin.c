@@ -54,6 +54,22 @@ static char **one_string(const char *s)
 	return list;
 }
 
+/* Go refuses a whole answer for one byte that is not UTF-8, and texts are cut and of many hands. */
+static char *utf8_dup(const char *text)
+{
+	char *copy = mem_strdup(text);
+	struct sv rest = sv_str(copy);
+
+	while (rest.n) {
+		size_t n = sv_utf8(rest);
+
+		if (!n)
+			copy[rest.p - copy] = '?';
+		rest = sv_drop(rest, n ? n : 1);
+	}
+	return copy;
+}
+
 static void device_set(Dra__Device *d, const struct claim_device *from)
 {
 	struct sv base = allocation_base_request(from->request);
@@ -198,7 +214,7 @@ static void on_answer(void *arg, const struct claim_answer *a)
 	size_t n = MIN(a->n, (size_t)ALLOCATION_RESULTS_MAX);
 
 	c->call = NULL;
-	c->error = mem_strdup(a->error);
+	c->error = utf8_dup(a->error);
 	if (!a->error && n) {
 		c->devices = mem_calloc(n, sizeof(*c->devices));
 		c->devices_n = n;

@@ -166,8 +166,11 @@ int registration_new(struct loop *l, const struct registration_conf *conf,
 	loop_timer_init(&r->retry, l, on_retry, r);
 	err_set(&r->reason, 0, "the kubelet has not registered the driver yet");
 	code = listen_anew(r, e);
-	if (!code)
+	if (!code) {
 		code = fswatch_new(l, r->folder, on_folder, r, &r->watch);
+		if (code < 0)
+			code = err_sys(e, code, "cannot watch %s", r->folder);
+	}
 	if (code < 0) {
 		registration_free(&r);
 		return code;

@@ -37,7 +37,8 @@ void grpc_server_free(struct grpc_server **s); /* closes at once; calls end as c
 void grpc_server_add(struct grpc_server *s, const struct grpc_service *service); /* copied */
 /*
  * Unix: binds a dot-named socket, listens, renames: it appears ready. An old socket file is
- * replaced; the file is removed by free only while it is still ours (same inode).
+ * replaced; the file is removed by free only while it is still ours (same inode). Again for a path
+ * that it listens on: the file is made anew (someone removed it), connections stay.
  */
 int grpc_server_listen_unix(struct grpc_server *s, const char *path, unsigned mode,
 			    struct err *e) NODISCARD;

@@ -470,16 +470,31 @@ static void listener_new(struct h2_server *s, const struct sock_listener *sock,
 	s->listeners[s->listeners_n++] = l;
 }
 
+/* After a new one took its place: the file is not this one's any more. */
+static void replace_listener(struct h2_server *s, const char *path)
+{
+	for (size_t i = 0; i < s->listeners_n; i++) {
+		if (strcmp(s->listeners[i]->sock.path, path) != 0)
+			continue;
+		listener_free(s->listeners[i]);
+		s->listeners[i] = s->listeners[--s->listeners_n];
+		return;
+	}
+}
+
 int h2_server_listen_unix(struct h2_server *s, const char *path, unsigned mode, struct err *e)
 {
 	struct sock_listener sock;
 	int r;
 
-	must(s->listeners_n < LISTENERS_MAX && !s->draining);
+	must(!s->draining);
 	r = sock_listen_unix(&sock, path, mode, e);
-	if (r == 0)
-		listener_new(s, &sock, NULL);
-	return r;
+	if (r)
+		return r;
+	replace_listener(s, path);
+	must(s->listeners_n < LISTENERS_MAX);
+	listener_new(s, &sock, NULL);
+	return 0;
 }
 
 int h2_server_listen_tcp(struct h2_server *s, const char *host, uint16_t *port,

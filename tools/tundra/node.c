@@ -81,6 +81,7 @@ static void set_roots(struct node *n)
 		.dev = o->dev_root,
 		.proc = o->proc_root,
 		.sys = o->sys_root,
+		.proc_devices = o->proc_devices,
 		/* Not told where the driver is, it is searched below the host's root. */
 		.driver = first_set(o->container_driver_root, o->host_root, o->driver_root),
 		.driver_host = first_set(o->driver_root, o->host_root ? "/" : "", ""),
@@ -102,7 +103,7 @@ static int look_around(struct node *n, struct err *e)
 	set_roots(n);
 	n->worker_path = beside_self(n, n->o.worker_path, "tundra-worker");
 	n->hook_source = beside_self(n, n->o.hook_source, "tundra-cdi-hook");
-	n->device_plugins = mem_printf("%s/../device-plugins", n->o.plugins);
+	n->device_plugins = node_options_device_plugins(&n->o);
 	n->status_socket = mem_printf("%s/status.sock", n->o.run_folder);
 	r = fsx_line(n->roots.boot_id, n->boot_id, sizeof(n->boot_id));
 	if (r < 0)
@@ -145,7 +146,8 @@ static void on_conflict(void *arg, const char *reason)
 {
 	struct node *n = arg;
 
-	driver_hold_publishing(n->driver, reason);
+	driver_withdraw(n->driver, reason);
+	driver_hold_publishing(n->driver, NULL);
 }
 
 static void on_scrape(void *arg)

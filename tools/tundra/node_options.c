@@ -207,6 +207,12 @@ static const struct conf_option table[] = {
 	  .kind = CONF_STR,
 	  AT(sys_root),
 	  .help = "sysfs" },
+	{ .name = "alt-proc-devices-path",
+	  .env = { "ALT_PROC_DEVICES_PATH" },
+	  .arg = "FILE",
+	  .kind = CONF_STR,
+	  AT(proc_devices),
+	  .help = "read instead of devices below --proc-root, for mock drivers" },
 	{ .name = "help", .otherwise = "false", .kind = CONF_BOOL, AT(help), .help = "this list" },
 	{ .name = "version",
 	  .otherwise = "false",
@@ -316,7 +322,8 @@ static void unset_if_empty(char **text)
 	*text = NULL;
 }
 
-/* They are watched and joined to, hence absolute; NULL: the default, or a search. */
+/* They are watched, joined to and handed to workers, hence absolute; NULL: the default, or a
+ * search. */
 static int check_folders(const struct node_options *o, struct err *e)
 {
 	const struct {
@@ -330,7 +337,8 @@ static int check_folders(const struct node_options *o, struct err *e)
 			{ "run-directory", o->run_folder },
 			{ "dev-root", o->dev_root },
 			{ "proc-root", o->proc_root },
-			{ "sys-root", o->sys_root } };
+			{ "sys-root", o->sys_root },
+			{ "alt-proc-devices-path", o->proc_devices } };
 
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if (folders[i].value && *folders[i].value != '/')
@@ -362,6 +370,7 @@ static int check(struct node_options *o, struct err *e)
 	unset_if_empty(&o->driver_root);
 	unset_if_empty(&o->container_driver_root);
 	unset_if_empty(&o->host_root);
+	unset_if_empty(&o->proc_devices);
 	if (!o->node_name || !*o->node_name)
 		return err_set(
 		    e, -EINVAL,
@@ -408,6 +417,18 @@ int node_options_parse(int argc, char **argv, const char *(*env)(const char *nam
 void node_options_done(struct node_options *o)
 {
 	conf_done(table, ARRAY_LEN(table), o);
+}
+
+char *node_options_device_plugins(const struct node_options *o)
+{
+	struct sv parent = sv_str(o->plugins);
+	const char *host = o->host_root && strcmp(o->host_root, "/") != 0 ? o->host_root : "";
+
+	while (parent.n && parent.p[parent.n - 1] == '/')
+		parent.n--;
+	while (parent.n && parent.p[parent.n - 1] != '/')
+		parent.n--;
+	return mem_printf("%s" SV_FMT "device-plugins", host, SV_ARG(parent));
 }
 
 void node_options_help(struct buf *out)

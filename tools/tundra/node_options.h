@@ -26,7 +26,7 @@ struct node_options {
 	char *node_name, *namespace, *pod_uid, *kubeconfig;
 	char *cdi_root, *driver_root, *container_driver_root, *host_root, *hook_path;
 	char *registry, *plugins, *run_folder, *worker_path, *hook_source;
-	char *dev_root, *proc_root, *sys_root;
+	char *dev_root, *proc_root, *sys_root, *proc_devices;
 	char *http_endpoint, *metrics_path, *feature_gates, *consumable_shares;
 	char *log_format, *qps, *ignored_text;
 	int64_t healthcheck_port, verbosity, burst, ignored_int;
@@ -38,5 +38,11 @@ struct node_options {
 int node_options_parse(int argc, char **argv, const char *(*env)(const char *name),
 		       struct node_options *o, struct err *e) NODISCARD;
 void node_options_done(struct node_options *o);
+/*
+ * Where the kubelet has its device plugins, as this process sees it: beside its plugins, on the
+ * host. In a pod only the plugins' own folder is mounted, so ".." of it is the container's. Caller
+ * frees.
+ */
+char *node_options_device_plugins(const struct node_options *o);
 struct buf;
 void node_options_help(struct buf *out);

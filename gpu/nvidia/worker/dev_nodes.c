@@ -79,14 +79,16 @@ static int dev_major(struct sv devices, const char *name)
 
 static int dev_major_any(const struct roots *roots, const char *const names[3])
 {
+	const char *file = roots->proc_devices;
 	struct inroot_path path;
 	struct buf text;
 	int r = -ENOENT;
 	size_t i;
 
+	if (!file && inroot_join(roots->proc, "devices", &path) == 0)
+		file = path.s;
 	buf_init(&text, DEV_PROC_MAX);
-	if (inroot_join(roots->proc, "devices", &path) == 0 &&
-	    fsx_read(path.s, DEV_PROC_MAX, &text) == 0)
+	if (file && fsx_read(file, DEV_PROC_MAX, &text) == 0)
 		for (i = 0; i < 3 && names[i] && r < 0; i++)
 			r = dev_major(buf_sv(&text), names[i]);
 	buf_done(&text);

@@ -558,6 +558,30 @@ static void api_trouble_that_stays_is_told(void **state)
 	expect_nothing_left(f);
 }
 
+/* Two pods share a claim: the second's call joins the first's, and outlives its deadline. */
+static void a_later_caller_has_its_own_time(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_call first, second;
+	struct err e = { "" };
+
+	assert_int_equal(
+	    apiserver_fault_text(f->lab->server, "get resourceclaims silent times=always", &e), 0);
+	lab_claim(f->lab, "a", NULL, "gpu-0");
+	lab_prepare(&f->c, "a", NULL, &first);
+	lab_pass(f->lab, 30000);
+	lab_prepare(&f->c, "a", NULL, &second);
+	expect_error(f, &first, "", DUE_MS);
+	lab_pass(f->lab, 1000);
+	assert_false(second.done);
+	apiserver_clear(f->lab->server);
+	wait_for(f, &second, GIVE_UP_MS);
+	if (second.status)
+		fail_msg("%s", second.error);
+	unprepare(f, "a");
+	expect_nothing_left(f);
+}
+
 static void an_api_server_that_is_down(void **state)
 {
 	struct fixture *f = *state;
@@ -1114,6 +1138,7 @@ int main(int argc, char **argv)
 		TEST(unprepare_never_waits_for_others),
 		TEST(api_trouble_that_passes_is_waited_out),
 		TEST(api_trouble_that_stays_is_told),
+		TEST(a_later_caller_has_its_own_time),
 		TEST(an_api_server_that_is_down),
 		TEST(gpus_that_are_not_ready_are_waited_for),
 		TEST(cancelled_at_every_step_leaves_nothing),

@@ -149,6 +149,12 @@ static void without_the_right_it_falls_silent(void **state)
 	}
 	assert_int_equal(posts(lab), 1);
 	assert_non_null(strstr(lab->log, "RBAC"));
+	/* The role was bound later than the pod began. */
+	apiserver_clear(lab->server);
+	lab_pass(lab, 600000);
+	events_warn(lab->events, &claim, "Waiting", "at last");
+	lab_pass(lab, 1000);
+	assert_int_equal(lab_events(lab, "Waiting", NULL), 1);
 }
 
 static void a_failure_is_not_tried_again(void **state)

@@ -134,6 +134,22 @@ static void gone_twice_and_unused_is_released(void **state)
 	assert_int_equal(gc_stats(f->gc)->released, 1);
 }
 
+/* A monitor's claim has nothing but admin access: an etcd restore must not strip its pod either. */
+static void a_monitor_in_use_is_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0@admin,gpu-2@admin");
+	f->in_use = 1;
+	lab_claim_delete(f->lab, "a");
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	assert_string_equal(f->identities, "GPU-0000 GPU-0002 ");
+	f->in_use = 0;
+	lab_pass(f->lab, LONG_MS);
+	assert_int_equal(claims_prepared(f->c.claims), 0);
+}
+
 static void a_device_in_use_is_kept(void **state)
 {
 	struct fixture *f = *state;
@@ -175,8 +191,9 @@ static void it_came_back(void **state)
 	assert_int_equal(claims_prepared(f->c.claims), 1);
 	assert_int_equal(f->asked, 0);
 	lab_claim_delete(f->lab, "a"); /* the count begins anew */
-	lab_pass(f->lab, 4 * MINUTE_MS);
+	lab_pass(f->lab, 10 * MINUTE_MS);
 	assert_int_equal(f->asked, 0);
+	assert_int_equal(gc_stats(f->gc)->orphans, 2); /* and is told again */
 }
 
 static void another_claim_of_that_name(void **state)
@@ -243,6 +260,7 @@ int main(int argc, char **argv)
 		TEST(claims_that_exist_are_kept),
 		TEST(one_look_is_not_enough),
 		TEST(gone_twice_and_unused_is_released),
+		TEST(a_monitor_in_use_is_kept),
 		TEST(a_device_in_use_is_kept),
 		TEST(not_knowing_is_keeping),
 		TEST(it_came_back),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "core/fsx.h"
 #include "core/journal_disk.h"
@@ -394,6 +395,57 @@ static void an_unopenable_ledger_is_tried_again(void **state)
 	peer_stop(&p);
 }
 
+static void someone_wrote_between_reading_and_opening(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_disk *disk;
+
+	peer_start(&p, lab, "one");
+	disk = p.disk;
+	disk->fail = -ESTALE;
+	disk->fail_method = JOURNAL_M_OPEN;
+	disk->fails = 3;
+	expect_open(&p, SOON_MS);
+	assert_int_equal(disk->failed, 3);
+	assert_int_equal(put(&p, "u1", "gpu-0"), 0);
+	peer_stop(&p);
+}
+
+/* Nobody writes a record for a long time, and then the process is killed. */
+static void an_emptied_folder(void **state)
+{
+	struct lab *lab = *state;
+	char *lock = mem_printf("%s.lock", lab->ledger);
+	char *folder = lab_path(lab, "plugins/" LAB_DRIVER);
+	struct err e = { "" };
+
+	peer_start(&p, lab, "one");
+	expect_open(&p, SOON_MS);
+	assert_int_equal(put(&p, "u1", "gpu-0"), 0);
+	for (int whole = 0; whole < 2; whole++) {
+		assert_int_equal(fsx_remove(lab->ledger), 0);
+		assert_int_equal(fsx_remove(lock), 0);
+		if (whole) {
+			assert_int_equal(rmdir(folder), 0);
+			lab_pass(lab, SOON_MS);
+			assert_int_equal(fsx_mkdirs(folder, 0750), 0);
+		}
+		lab_pass(lab, LATER_MS);
+		assert_true(fsx_exists(lock));
+		assert_int_equal(lab_ledger_records(lab), 1);
+		assert_int_equal(peer_open(&b, lab, NULL, &e), -EBUSY);
+		peer_stop(&b);
+	}
+	assert_int_equal(put(&p, "u2", "gpu-1"), 0);
+	peer_stop(&p);
+	peer_start(&p, lab, "one");
+	expect_open(&p, SOON_MS);
+	assert_int_equal(map_len(&p.claims), 2);
+	peer_stop(&p);
+	mem_free(lock);
+	mem_free(folder);
+}
+
 static void a_file_that_is_no_ledger_is_refused(void **state)
 {
 	struct lab *lab = *state;
@@ -541,6 +593,8 @@ int main(int argc, char **argv)
 		TEST(a_second_one_without_a_name_is_refused),
 		TEST(many_records_are_compacted),
 		TEST(an_unopenable_ledger_is_tried_again),
+		TEST(someone_wrote_between_reading_and_opening),
+		TEST(an_emptied_folder),
 		TEST(a_file_that_is_no_ledger_is_refused),
 		TEST(the_ledger_is_handed_over),
 		TEST(work_in_flight_ends_before_the_hand_over),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/fsx.h"
 #include "core/jsonw.h"
@@ -394,6 +395,79 @@ static void an_orderly_end_keeps_the_slices(void **state)
 	mem_free(socket);
 }
 
+static void drained(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* The kubelet hangs up when the registration socket goes: not before its calls are answered. */
+static void an_orderly_end_with_work_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	bool done = false;
+
+	start_all(f);
+	lab_disk_pause(f->n.disk, true);
+	run_pod(f, "a", 1);
+	lab_pass(f->lab, 1000);
+	driver_drain(f->n.driver, drained, &done);
+	lab_pass(f->lab, 5000); /* the kubelet has seen what it could see */
+	assert_false(done);
+	lab_disk_pause(f->n.disk, false);
+	assert_true(lab_until_true(f->lab, &done, SOON_MS));
+	lab_pass(f->lab, 2500);
+	assert_string_equal(lab_pod_phase(f->lab, "a"), "Running");
+	assert_int_equal(kubelet_stats(f->kubelet)->prepare_errors, 0);
+	assert_false(kubelet_registered(f->kubelet, LAB_DRIVER));
+	lab_node_kill(&f->n);
+	again(&f->n);
+	lab_pass(f->lab, 5000);
+	end_pod(f, "a");
+	expect_nothing_left(f);
+}
+
+/* ---- the plugin folder ---- */
+
+static int remove_entry(void *arg, const char *name)
+{
+	char *path = mem_printf("%s/%s", (const char *)arg, name);
+
+	assert_int_equal(fsx_remove(path), 0);
+	mem_free(path);
+	return 0;
+}
+
+static void the_plugin_folder_is_emptied(void **state)
+{
+	struct fixture *f = *state;
+	char *folder = lab_path(f->lab, "plugins/" LAB_DRIVER);
+	char *socket = lab_path(f->lab, "plugins/" LAB_DRIVER "/dra.sock");
+
+	start_all(f);
+	run_pod(f, "a", 1);
+	expect_phase(f, "a", "Running", SOON_MS);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(fsx_list(folder, remove_entry, folder), 0);
+		if (i == 2)
+			assert_int_equal(rmdir(folder), 0);
+		lab_pass(f->lab, 5000);
+		assert_true(fsx_exists(socket));
+		assert_int_equal(lab_ledger_records(f->lab), 1);
+		kubelet_restart(f->kubelet); /* dials anew */
+		lab_pass(f->lab, 5000);
+		assert_true(kubelet_connected(f->kubelet, LAB_DRIVER));
+		run_pod(f, "b", 1);
+		expect_phase(f, "b", "Running", SOON_MS);
+		end_pod(f, "b");
+	}
+	end_pod(f, "a");
+	expect_nothing_left(f);
+	assert_true(lab_node_stop(&f->n, SOON_MS));
+	assert_false(fsx_exists(socket));
+	mem_free(folder);
+	mem_free(socket);
+}
+
 /* ---- two instances of one driver ---- */
 
 static void a_surge_upgrade(void **state)
@@ -611,12 +685,36 @@ static void publishing_is_held_back(void **state)
 
 	f->kubelet = lab_kubelet(f->lab, SYNC_MS);
 	start(f, &f->n, LAB_DRIVER, NULL);
-	driver_hold_publishing(f->n.driver, "a device plugin serves the same GPUs");
+	driver_hold_publishing(f->n.driver, "it is not known yet who serves the GPUs");
 	lab_pass(f->lab, 60000);
 	assert_int_equal(lab_count(f->lab, "resourceslices"), 0);
 	driver_hold_publishing(f->n.driver, NULL);
 	lab_pass(f->lab, 3000);
 	assert_int_equal(published(f), GPUS);
+}
+
+/* A device plugin came to a node that serves already: a slice that stays is booked from twice. */
+static void devices_are_withdrawn(void **state)
+{
+	struct fixture *f = *state;
+
+	start_all(f);
+	run_pod(f, "a", 1);
+	expect_phase(f, "a", "Running", SOON_MS);
+	driver_withdraw(f->n.driver, "a device plugin serves the same GPUs");
+	lab_pass(f->lab, 3000);
+	assert_int_equal(lab_count(f->lab, "resourceslices"), 1);
+	assert_int_equal(published(f), 0);
+	assert_int_equal(lab_cdi_count(f->lab), 1); /* what runs goes on */
+	run_pod(f, "b", 1);
+	lab_pass(f->lab, SOON_MS);
+	assert_string_equal(lab_pod_phase(f->lab, "b"), "Pending");
+	driver_withdraw(f->n.driver, NULL);
+	expect_phase(f, "b", "Running", SOON_MS);
+	assert_int_equal(published(f), GPUS);
+	end_pod(f, "a");
+	end_pod(f, "b");
+	expect_nothing_left(f);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -636,6 +734,8 @@ int main(int argc, char **argv)
 		TEST(the_kubelet_restarts),
 		TEST(gone_for_long),
 		TEST(an_orderly_end_keeps_the_slices),
+		TEST(an_orderly_end_with_work_in_flight),
+		TEST(the_plugin_folder_is_emptied),
 		TEST(a_surge_upgrade),
 		TEST(a_surge_upgrade_that_fails),
 		TEST(a_driver_that_is_not_there_yet),
@@ -646,6 +746,7 @@ int main(int argc, char **argv)
 		TEST(a_second_one_without_an_instance_name),
 		TEST(it_tells_how_it_is),
 		TEST(publishing_is_held_back),
+		TEST(devices_are_withdrawn),
 	};
 
 	if (argc > 1)

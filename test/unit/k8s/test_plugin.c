@@ -150,6 +150,23 @@ static void names_as_the_kubelet_compares_them(void **state)
 	dra__prepare_response__free_unpacked(m, NULL);
 }
 
+/* Go takes no answer at all that has a byte which is not UTF-8; a vendor's text may have one. */
+static void an_error_is_utf8(void **state)
+{
+	static const char *const pairs[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+	Dra__PrepareResponse *m;
+
+	snprintf(f->lab->gpus.gpus[0].trouble, sizeof(f->lab->gpus.gpus[0].trouble),
+		 "\xff bad \xc3\xbc cut \xe2\x82");
+	lab_rescan(f->lab);
+	lab_claim(f->lab, "a", NULL, "gpu-0");
+	assert_int_equal(call(f, RPC_PREPARE, pairs, 1), GRPC_OK);
+	m = prepared(f);
+	assert_non_null(strstr(result_of(m, "uid-a")->error, "? bad \xc3\xbc cut ??"));
+	dra__prepare_response__free_unpacked(m, NULL);
+}
+
 static void the_beta_service_is_the_same(void **state)
 {
 	static const char *const pairs[] = { "a", "uid-a" };
@@ -359,6 +376,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(a_batch_is_answered_per_claim),
 		TEST(names_as_the_kubelet_compares_them),
+		TEST(an_error_is_utf8),
 		TEST(the_beta_service_is_the_same),
 		TEST(an_empty_call_is_answered_at_once),
 		TEST(broken_peers_are_told),

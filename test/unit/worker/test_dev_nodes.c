@@ -95,6 +95,19 @@ static void test_made(void **state)
 	assert_int_equal(node(w, "dev/nvidia-modeset", &mode), 0);
 }
 
+/* ALT_PROC_DEVICES_PATH */
+static void test_majors_from_another_file(void **state)
+{
+	struct world *w = *state;
+	unsigned mode = 0;
+
+	tree_file(&w->t, "proc/devices", DEVICES);
+	tree_file(&w->t, "alt", "Character devices:\n511 nvidia-uvm\n");
+	w->roots.proc_devices = tree_at(&w->t, "alt");
+	dev_nodes_make_common(&w->roots, &w->root);
+	assert_int_equal(node(w, "dev/nvidia-uvm", &mode), 511000);
+}
+
 static void test_made_as_the_driver_says(void **state)
 {
 	struct world *w = *state;
@@ -196,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_root),
 		T(test_made),
+		T(test_majors_from_another_file),
 		T(test_made_as_the_driver_says),
 		T(test_not_made_without_driver),
 		T(test_added),

@@ -208,9 +208,12 @@ static void test_dies_with_its_parent(void **state)
 
 static void test_roots_there_and_back(void **state)
 {
-	const struct roots roots = {
-		.dev = "/d", .proc = "/p", .sys = "/s", .driver = "", .driver_host = "/h"
-	};
+	const struct roots roots = { .dev = "/d",
+				     .proc = "/p",
+				     .sys = "/s",
+				     .proc_devices = "/a",
+				     .driver = "",
+				     .driver_host = "/h" };
 	const char *args[WORKER_ROOTS_ARGS + 1];
 	struct roots back = { 0 };
 	size_t i;
@@ -219,10 +222,11 @@ static void test_roots_there_and_back(void **state)
 	worker_args_write(&roots, args);
 	for (i = 0; args[i]; i += 2)
 		assert_true(worker_args_read(args[i], args[i + 1], &back));
-	assert_int_equal(i, 10);
+	assert_int_equal(i, 12);
 	assert_string_equal(back.dev, "/d");
 	assert_string_equal(back.proc, "/p");
 	assert_string_equal(back.sys, "/s");
+	assert_string_equal(back.proc_devices, "/a");
 	assert_string_equal(back.driver, "");
 	assert_string_equal(back.driver_host, "/h");
 	assert_false(worker_args_read("--role", "x", &back));

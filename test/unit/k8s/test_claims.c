@@ -1,0 +1,101 @@
+/* The table of claims over a ledger that says what it should not. */
+#include "k8s/claim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "core/fsx.h"
+#include "core/journal_format.h"
+#include "core/mem.h"
+#include "test/lib/node/lab.h"
+
+enum { SOON_MS = 1000 };
+
+static bool ledger_is_open(void *arg)
+{
+	return ledger_state(claims_ledger(((struct lab_claims *)arg)->claims)) == LEDGER_OPEN;
+}
+
+/* The ledger's file, made anew with a record for each of the names, all of GPU 0. */
+static void records_of_one_gpu(struct lab *lab, const char *const *names, size_t n)
+{
+	struct buf file, body;
+
+	buf_init(&file, 1 << 20);
+	buf_init(&body, 1 << 16);
+	journal_put_header(&file, SV("boot-1"));
+	for (size_t i = 0; i < n; i++) {
+		char uid[32], name[16], request[] = "r0", pool[] = LAB_NODE, boot[] = "boot-1";
+		char ns[] = "default", device[] = "gpu-0", identity[] = "GPU-0000";
+		struct ledger_device d = {
+			.request = request, .pool = pool, .device = device, .identity = identity
+		};
+		const struct ledger_claim c = { .uid = uid,
+						.namespace = ns,
+						.name = name,
+						.devices = &d,
+						.devices_n = 1,
+						.boot_id = boot };
+
+		snprintf(uid, sizeof(uid), "uid-%s", names[i]);
+		snprintf(name, sizeof(name), "%s", names[i]);
+		buf_clear(&body);
+		ledger_encode(&c, &body);
+		journal_put_record(&file, i + 1, JOURNAL_PUT, sv_str(uid), buf_sv(&body));
+	}
+	journal_put_commit(&file, n, (uint32_t)n);
+	assert_int_equal(fsx_replace(lab->ledger, buf_sv(&file), 0600, 0), 0);
+	buf_done(&file);
+	buf_done(&body);
+}
+
+static void unprepare(struct lab_claims *c, const char *name)
+{
+	struct lab_call call;
+
+	lab_unprepare(c, name, NULL, &call);
+	assert_true(lab_until_true(c->lab, &call.done, SOON_MS));
+	assert_int_equal(call.status, 0);
+}
+
+/* What must not be, and was: both keep their GPU, and a third claim gets it after the last. */
+static void two_records_for_one_gpu(void **state)
+{
+	static const char *const names[] = { "a", "b" };
+
+	(void)state;
+	for (size_t first = 0; first < 2; first++) {
+		struct lab *lab = lab_new(1, 1);
+		struct lab_claims c;
+		struct lab_call call;
+		char *folder = lab_path(lab, "plugins/" LAB_DRIVER);
+
+		assert_true(fsx_mkdirs(folder, 0755) >= 0);
+		records_of_one_gpu(lab, names, 2);
+		lab_claims_start(&c, lab, lab_disk_new(lab), "one");
+		assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+		assert_int_equal(claims_prepared(c.claims), 2);
+		lab_claim(lab, "c", NULL, "gpu-0");
+		lab_prepare(&c, "c", NULL, &call);
+		lab_pass(lab, 500);
+		unprepare(&c, names[first]);
+		lab_pass(lab, 500);
+		assert_false(call.done);
+		unprepare(&c, names[!first]);
+		assert_true(lab_until_true(lab, &call.done, SOON_MS));
+		assert_string_equal(call.error, "");
+		assert_string_equal(claims_holder(c.claims, "GPU-0000"), "uid-c");
+		lab_claims_stop(&c);
+		mem_free(folder);
+		lab_free(&lab);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(two_records_for_one_gpu) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
