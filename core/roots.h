@@ -4,9 +4,10 @@
 #include "core/base.h"
 
 struct roots {
-	const char *dev;  /* /dev */
-	const char *proc; /* /proc */
-	const char *sys;  /* /sys */
+	const char *dev;     /* /dev */
+	const char *proc;    /* /proc */
+	const char *devices; /* majors of device nodes; NULL = <proc>/devices */
+	const char *sys;     /* /sys */
 	const char
 	    *driver; /* driver root as this process sees it, e.g. /driver-root; "" = find it */
 	const char *driver_host; /* the same folder as the host sees it, e.g. / */

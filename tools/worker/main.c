@@ -5,6 +5,7 @@
  *   tundra-worker --role nvml|host|disk --build ID [--dev DIR --proc DIR --sys DIR
  *                 --driver-root DIR --driver-root-host DIR] [--version]
  *
+ * ALT_PROC_DEVICES_PATH, upstream's name: a file to read instead of /proc/devices.
  * Exit: 0 the parent closed; 1 the protocol was broken; 2 wrong arguments; 3 of another build.
  */
 #include <errno.h>
@@ -125,7 +126,8 @@ int main(int argc, char **argv)
 			   .proc = "/proc",
 			   .sys = "/sys",
 			   .driver = "",
-			   .driver_host = "" },
+			   .driver_host = "",
+			   .devices = getenv("ALT_PROC_DEVICES_PATH") },
 	};
 	int r;
 
@@ -133,6 +135,8 @@ int main(int argc, char **argv)
 		printf("tundra-worker %s (%s)\n", version_string(), version_build());
 		return 0;
 	}
+	if (o.roots.devices && !*o.roots.devices)
+		o.roots.devices = NULL;
 	r = parse(argc, argv, &o);
 	if (r)
 		return r;
