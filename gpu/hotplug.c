@@ -66,7 +66,7 @@ static void hotplug_event(struct hotplug *h, enum hotplug_source source, const c
 	bool due = loop_timer_armed(&h->timer), prompt;
 
 	/* Twice, since an event that a slow look causes comes as long after the last one. */
-	if (now - p->last_ms > 2 * HOTPLUG_SLOWEST_MS)
+	if (now - p->last_ms > 2ull * HOTPLUG_SLOWEST_MS)
 		p->idle = 0;
 	p->last_ms = now;
 	p->due = true;
