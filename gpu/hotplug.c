@@ -19,6 +19,15 @@ struct hotplug_folder {
 	bool wanted;
 };
 
+enum hotplug_source { HOTPLUG_FOLDERS, HOTPLUG_DEVICES, HOTPLUG_SOURCES };
+
+struct hotplug_pace {
+	unsigned idle;	  /* looks in a row that found nothing */
+	uint64_t last_ms; /* of the last event ever */
+	bool due;	  /* has a part in the look that is to come */
+	bool asked;	  /* has one in the look whose result is to come */
+};
+
 struct hotplug {
 	struct loop *loop;
 	struct hotplug_conf conf;
@@ -26,51 +35,64 @@ struct hotplug {
 	int uevent_fd; /* ours when we opened it */
 	struct list folders;
 	size_t folders_n;
-	struct loop_timer timer;
-	uint64_t first_ms; /* of this burst */
-	unsigned idle;	   /* looks in a row that found nothing */
-	uint64_t last_ms;  /* of the last event ever */
-	char why[128], pci[GPU_PCI_MAX + 1];
+	struct loop_timer timer, rearm;
+	struct hotplug_pace pace[HOTPLUG_SOURCES];
+	bool prompt;	   /* the look to come is not a slowed one */
+	uint64_t first_ms; /* of its burst */
+	char why[128];
 };
 
-/* Prompt at first; after HOTPLUG_IDLE_LOOKS fruitless ones each wait is twice the one before. */
-static uint64_t hotplug_delay(const struct hotplug *h, uint64_t now)
+/* At the end of a burst, and not long after its beginning. */
+static uint64_t hotplug_prompt_delay(const struct hotplug *h, uint64_t now)
 {
-	unsigned over = h->idle > HOTPLUG_IDLE_LOOKS ? h->idle - HOTPLUG_IDLE_LOOKS : 0;
 	uint64_t since_first = now - h->first_ms;
-	uint64_t delay;
+	uint64_t delay = since_first < HOTPLUG_MOST_MS ? HOTPLUG_MOST_MS - since_first : 0;
 
-	if (over)
-		return MIN((uint64_t)HOTPLUG_QUIET_MS << MIN(over, 16u),
-			   (uint64_t)HOTPLUG_SLOWEST_MS);
-	delay = since_first < HOTPLUG_MOST_MS ? HOTPLUG_MOST_MS - since_first : 0;
 	return MIN(delay, (uint64_t)HOTPLUG_QUIET_MS);
 }
 
-static void hotplug_event(struct hotplug *h, const char *what, struct sv name)
+/* After HOTPLUG_IDLE_LOOKS fruitless looks each wait is twice the one before. */
+static uint64_t hotplug_slow_delay(const struct hotplug_pace *p)
 {
-	uint64_t now = loop_now_ms(h->loop);
-	bool burst = loop_timer_armed(&h->timer);
+	return MIN((uint64_t)HOTPLUG_QUIET_MS << MIN(p->idle - HOTPLUG_IDLE_LOOKS, 16u),
+		   (uint64_t)HOTPLUG_SLOWEST_MS);
+}
 
-	if (now - h->last_ms > HOTPLUG_SLOWEST_MS)
-		h->idle = 0;
-	h->last_ms = now;
-	if (!burst) {
+static void hotplug_event(struct hotplug *h, enum hotplug_source source, const char *what,
+			  struct sv name)
+{
+	struct hotplug_pace *p = &h->pace[source];
+	uint64_t now = loop_now_ms(h->loop);
+	bool due = loop_timer_armed(&h->timer), prompt;
+
+	/* Twice, since an event that a slow look causes comes as long after the last one. */
+	if (now - p->last_ms > 2ull * HOTPLUG_SLOWEST_MS)
+		p->idle = 0;
+	p->last_ms = now;
+	p->due = true;
+	prompt = p->idle <= HOTPLUG_IDLE_LOOKS;
+	if (!due || (prompt && !h->prompt)) {
 		h->first_ms = now;
 		snprintf(h->why, sizeof(h->why), "%s " SV_FMT, what, SV_ARG(name));
 	}
-	if (!burst || h->idle <= HOTPLUG_IDLE_LOOKS)
-		loop_timer_set(&h->timer, hotplug_delay(h, now));
+	h->prompt |= prompt;
+	if (prompt)
+		loop_timer_set(&h->timer, hotplug_prompt_delay(h, now));
+	else if (!due)
+		loop_timer_set(&h->timer, hotplug_slow_delay(p));
 }
 
 static void hotplug_on_timer(void *arg)
 {
 	struct hotplug *h = arg;
-	char pci[sizeof(h->pci)];
+	size_t i;
 
-	memcpy(pci, h->pci, sizeof(pci));
-	h->pci[0] = '\0';
-	h->conf.changed(h->conf.arg, h->why, pci);
+	for (i = 0; i < HOTPLUG_SOURCES; i++) {
+		h->pace[i].asked |= h->pace[i].due;
+		h->pace[i].due = false;
+	}
+	h->prompt = false;
+	h->conf.changed(h->conf.arg, h->why);
 }
 
 static void hotplug_on_entry(void *arg, const char *name)
@@ -78,7 +100,7 @@ static void hotplug_on_entry(void *arg, const char *name)
 	struct hotplug_folder *f = arg;
 
 	log_debug("folder changed", LOG_S("folder", f->what.folder), LOG_S("entry", name));
-	hotplug_event(f->hotplug, f->what.folder, sv_str(name));
+	hotplug_event(f->hotplug, HOTPLUG_FOLDERS, f->what.folder, sv_str(name));
 }
 
 static bool hotplug_is_vendor(const struct hotplug *h, struct sv pci)
@@ -102,20 +124,19 @@ static bool hotplug_is_vendor(const struct hotplug *h, struct sv pci)
 static void hotplug_on_uevent(void *arg, const struct uevent *ev)
 {
 	struct hotplug *h = arg;
-	struct pci_address address;
+	char pci[PCI_TEXT_MAX + 1];
 
 	if (!ev->devpath.n) { /* the kernel dropped some: any of them may have mattered */
-		hotplug_event(h, "kernel events were lost", SV_NONE);
+		hotplug_event(h, HOTPLUG_DEVICES, "kernel events were lost", SV_NONE);
 		return;
 	}
-	if (pci_parse(ev->pci_slot, &address) < 0)
+	if (pci_normalise(ev->pci_slot, pci) < 0)
 		return;
 	if (!h->conf.ours(h->conf.arg, ev->pci_slot) && !hotplug_is_vendor(h, ev->pci_slot))
 		return;
-	if (!*h->pci)
-		sv_copy(h->pci, sizeof(h->pci), ev->pci_slot);
 	log_info("PCI device changed", LOG_SV("action", ev->action), LOG_SV("pci", ev->pci_slot));
-	hotplug_event(h, "PCI device", ev->pci_slot);
+	h->conf.device(h->conf.arg, pci);
+	hotplug_event(h, HOTPLUG_DEVICES, "PCI device", ev->pci_slot);
 }
 
 /* The kernel's events, or the test's. Without them device nodes still tell. */
@@ -134,6 +155,8 @@ static int hotplug_uevent_fd(struct hotplug *h)
 	return fd;
 }
 
+static void hotplug_rearm(void *arg);
+
 struct hotplug *hotplug_new(struct loop *l, const struct hotplug_conf *conf)
 {
 	struct hotplug *h = MEM_NEW(struct hotplug);
@@ -144,6 +167,7 @@ struct hotplug *hotplug_new(struct loop *l, const struct hotplug_conf *conf)
 	h->uevent_fd = -1;
 	list_init(&h->folders);
 	loop_timer_init(&h->timer, l, hotplug_on_timer, h);
+	loop_timer_init(&h->rearm, l, hotplug_rearm, h);
 	fd = hotplug_uevent_fd(h);
 	if (fd >= 0)
 		h->uevents = uevent_new(l, fd, "pci", hotplug_on_uevent, h);
@@ -168,6 +192,7 @@ void hotplug_free(struct hotplug **h)
 	if ((*h)->uevent_fd >= 0)
 		close((*h)->uevent_fd);
 	loop_timer_stop(&(*h)->timer);
+	loop_timer_stop(&(*h)->rearm);
 	mem_free(*h);
 	*h = NULL;
 }
@@ -185,11 +210,40 @@ static struct hotplug_folder *hotplug_find(struct hotplug *h, const void *owner,
 	return NULL;
 }
 
+/* The kernel's limits on inotify are shared by all of root's programs: what it refuses may pass. */
+static void hotplug_arm(struct hotplug_folder *f)
+{
+	struct hotplug *h = f->hotplug;
+	int r = fswatch_new(h->loop, f->what.folder, hotplug_on_entry, f, &f->watch);
+
+	if (r < 0) {
+		log_warn("folder cannot be watched, trying again", LOG_S("folder", f->what.folder),
+			 LOG_S("error", strerror(-r)));
+		loop_timer_set(&h->rearm, HOTPLUG_REARM_MS);
+	} else if (*f->what.prefix) {
+		fswatch_only(f->watch, f->what.prefix);
+	}
+}
+
+static void hotplug_rearm(void *arg)
+{
+	struct hotplug *h = arg;
+
+	list_for_each (n, &h->folders) {
+		struct hotplug_folder *f = list_entry(n, struct hotplug_folder, node);
+
+		if (f->watch)
+			continue;
+		hotplug_arm(f);
+		if (f->watch) /* what happened until now was not seen */
+			hotplug_event(h, HOTPLUG_FOLDERS, f->what.folder, SV("is watched now"));
+	}
+}
+
 static struct hotplug_folder *hotplug_add(struct hotplug *h, const void *owner,
 					  const struct gpu_watch *what)
 {
 	struct hotplug_folder *f;
-	int r;
 
 	if (h->folders_n == HOTPLUG_FOLDERS_MAX)
 		return NULL;
@@ -197,14 +251,9 @@ static struct hotplug_folder *hotplug_add(struct hotplug *h, const void *owner,
 	f->hotplug = h;
 	f->owner = owner;
 	f->what = *what;
-	r = fswatch_new(h->loop, what->folder, hotplug_on_entry, f, &f->watch);
-	if (r < 0)
-		log_warn("folder cannot be watched", LOG_S("folder", what->folder),
-			 LOG_S("error", strerror(-r)));
-	else if (*what->prefix)
-		fswatch_only(f->watch, what->prefix);
 	list_push(&h->folders, &f->node);
 	h->folders_n++;
+	hotplug_arm(f);
 	return f;
 }
 
@@ -234,5 +283,11 @@ void hotplug_watch(struct hotplug *h, const void *owner, const struct gpu_watch 
 
 void hotplug_result(struct hotplug *h, bool news)
 {
-	h->idle = news ? 0 : h->idle + 1;
+	struct hotplug_pace *p;
+
+	for (p = h->pace; p < h->pace + HOTPLUG_SOURCES; p++) {
+		if (p->asked)
+			p->idle = news ? 0 : p->idle + 1;
+		p->asked = false;
+	}
 }

@@ -3,7 +3,8 @@
  * Notices that the node's devices or drivers may have changed: entries of folders (device nodes,
  * libraries) and PCI uevents. Bursts are gathered, so that one change is one look; looks that find
  * nothing new make the next ones rarer, so that a driver which touches its own files when it is
- * asked cannot keep us busy.
+ * asked cannot keep us busy. Folders and devices are paced apart: a folder's noise does not hide
+ * that a GPU went.
  * Owner: struct inventory.
  */
 #include "core/loop.h"
@@ -15,6 +16,7 @@ enum {
 	HOTPLUG_MOST_MS = 600,	/* after its first: followed within a second whatever comes */
 	HOTPLUG_IDLE_LOOKS = 4, /* fruitless looks in a row that are still prompt */
 	HOTPLUG_SLOWEST_MS = 60000,
+	HOTPLUG_REARM_MS = 30000, /* a folder that cannot be watched is tried again */
 	HOTPLUG_FOLDERS_MAX = 64,
 };
 
@@ -26,8 +28,10 @@ struct hotplug_conf {
 	const unsigned *pci_vendors;
 	/* Whether a PCI address is one of ours (its sysfs entry may be gone). */
 	bool (*ours)(void *arg, struct sv pci);
-	/* Look anew. `pci`: a device of this address came, went or was rebound; else "". */
-	void (*changed)(void *arg, const char *why, const char *pci);
+	/* At once: a device of this address came, went or was rebound. A look follows. */
+	void (*device)(void *arg, const char *pci);
+	/* Look anew, and tell hotplug_result(). */
+	void (*changed)(void *arg, const char *why);
 	void *arg;
 };
 

@@ -89,18 +89,23 @@ static void inv_vendor_state(struct inv_vendor *v, enum inventory_state state, c
 
 /* ---- a round's result ---- */
 
+/* What hung in this round sets the time anew; what was spared in it waits for the one it has. */
 static void inv_plan_reprobe(struct inv_vendor *v, const struct scan_result *r)
 {
-	bool hung = false;
+	bool hung = false, tried = false, first = false;
 	size_t i;
 
-	for (i = 0; i < r->gpus_n; i++)
+	for (i = 0; i < r->gpus_n; i++) {
 		hung |= r->gpus[i].hung;
-	loop_timer_stop(&v->reprobe);
-	if (hung)
-		loop_timer_set(&v->reprobe, backoff_next(&v->reprobe_delay, v->inv->loop));
-	else
+		tried |= r->gpus[i].hung && !r->gpus[i].spared;
+		first |= r->gpus[i].hung && r->gpus[i].strikes == 1;
+	}
+	if (!hung)
+		loop_timer_stop(&v->reprobe);
+	if (!hung || first)
 		backoff_reset(&v->reprobe_delay);
+	if (tried || (hung && !loop_timer_armed(&v->reprobe)))
+		loop_timer_set(&v->reprobe, backoff_next(&v->reprobe_delay, v->inv->loop));
 }
 
 /* Rounds of our own timers say nothing about whether events are worth following. */
@@ -182,6 +187,14 @@ static void inv_on_timer(void *arg)
 	scan_start(v->scan);
 }
 
+static void inv_on_reprobe(void *arg)
+{
+	struct inv_vendor *v = arg;
+
+	scan_probe(v->scan);
+	scan_start(v->scan);
+}
+
 static bool inventory_ours(void *arg, struct sv pci)
 {
 	struct inventory *inv = arg;
@@ -192,7 +205,7 @@ static bool inventory_ours(void *arg, struct sv pci)
 	return false;
 }
 
-static void inventory_look(struct inventory *inv, const char *why, bool prompted, bool forgive)
+static void inventory_look(struct inventory *inv, const char *why, bool prompted)
 {
 	size_t i;
 
@@ -202,24 +215,34 @@ static void inventory_look(struct inventory *inv, const char *why, bool prompted
 	for (i = 0; i < inv->vendors_n; i++) {
 		struct inv_vendor *v = &inv->vendors[i];
 
-		if (forgive) {
-			scan_forgive(v->scan);
-			backoff_reset(&v->reprobe_delay);
-		}
 		v->prompted |= prompted;
 		backoff_reset(&v->retry_delay);
 		scan_start(v->scan);
 	}
 }
 
-static void inventory_on_hotplug(void *arg, const char *why, const char *pci)
+static void inventory_forgive(struct inventory *inv, const char *pci)
 {
-	inventory_look(arg, why, true, *pci != '\0');
+	size_t i;
+
+	for (i = 0; i < inv->vendors_n; i++)
+		scan_forgive(inv->vendors[i].scan, pci);
+}
+
+static void inventory_on_device(void *arg, const char *pci)
+{
+	inventory_forgive(arg, pci);
+}
+
+static void inventory_on_hotplug(void *arg, const char *why)
+{
+	inventory_look(arg, why, true);
 }
 
 void inventory_rescan(struct inventory *inv, const char *why)
 {
-	inventory_look(inv, why, false, true);
+	inventory_forgive(inv, NULL);
+	inventory_look(inv, why, false);
 }
 
 /* ---- life ---- */
@@ -243,7 +266,7 @@ static void inv_vendor_init(struct inventory *inv, const struct gpu_vendor *vend
 	backoff_init(&v->retry_delay, RETRY_FIRST_MS, RETRY_MOST_MS);
 	backoff_init(&v->reprobe_delay, REPROBE_FIRST_MS, REPROBE_MOST_MS);
 	loop_timer_init(&v->retry, inv->loop, inv_on_timer, v);
-	loop_timer_init(&v->reprobe, inv->loop, inv_on_timer, v);
+	loop_timer_init(&v->reprobe, inv->loop, inv_on_reprobe, v);
 	edits_init(&v->edits);
 	inv->pci_vendors[inv->vendors_n++] = vendor->pci_vendor;
 }
@@ -305,6 +328,7 @@ void inventory_start(struct inventory *inv)
 		.uevent_fd = inv->uevent_fd,
 		.pci_vendors = inv->pci_vendors,
 		.ours = inventory_ours,
+		.device = inventory_on_device,
 		.changed = inventory_on_hotplug,
 		.arg = inv,
 	};
@@ -360,6 +384,12 @@ struct list *inventory_devices(struct inventory *inv)
 	return &inv->devices;
 }
 
+/* Of two with one name, the one that is published. */
+static unsigned inventory_worth(const struct gpu_device *d)
+{
+	return d->present ? 1 + !*d->trouble : 0;
+}
+
 struct gpu_device *inventory_by_name(struct inventory *inv, struct sv name)
 {
 	struct gpu_device *best = NULL;
@@ -367,7 +397,7 @@ struct gpu_device *inventory_by_name(struct inventory *inv, struct sv name)
 	list_for_each (n, &inv->devices) {
 		struct gpu_device *d = list_entry(n, struct gpu_device, node);
 
-		if (sv_eqs(name, d->name) && (!best || (d->present && !best->present)))
+		if (sv_eqs(name, d->name) && (!best || inventory_worth(d) > inventory_worth(best)))
 			best = d;
 	}
 	return best;

@@ -50,7 +50,8 @@ uint64_t inventory_since_ms(const struct inventory *inv);  /* loop time of the l
  * may hold them; they come back to life under it.
  */
 struct list *inventory_devices(struct inventory *inv);
-struct gpu_device *inventory_by_name(struct inventory *inv, struct sv name); /* present first */
+/* Of several with that name a healthy one, then a present one. */
+struct gpu_device *inventory_by_name(struct inventory *inv, struct sv name);
 struct gpu_device *inventory_by_identity(struct inventory *inv, struct sv pci, struct sv uuid);
 struct gpu_device *inventory_get(struct inventory *inv, slab_handle handle);
 /* Edits that every container with a device of this vendor gets; NULL until ready. */

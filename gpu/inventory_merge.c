@@ -296,8 +296,9 @@ static void inv_draft_gpu(struct inv_vendor *v, struct inv_drafts *drafts,
 	if (g->state != GPU_QUERY_OK)
 		inv_draft_from_kernel(f, r);
 	f->known = inv_find(v->inv, &f->d);
-	if (g->hung && g->strikes < INV_STRIKES_MAX && f->known && f->known->d.present) {
+	if (g->hung && g->strikes < SCAN_STRIKES_MAX && f->known && f->known->d.present) {
 		f->keep = true;
+		f->known->met = true; /* its name is taken, whoever comes before it */
 		return;
 	}
 	if (g->state == GPU_QUERY_OK && g->facts_n) {
@@ -409,7 +410,6 @@ static bool inv_take_draft(struct inv_vendor *v, struct inv_draft *f)
 	bool news = false;
 
 	if (f->keep) {
-		x->met = true;
 		device_done(&f->d);
 		return false;
 	}

@@ -9,7 +9,6 @@ enum {
 	INV_VENDORS_MAX = 8,
 	INV_DEVICES_MAX = 1024, /* of a slab: present, absent and replaced ones of all vendors */
 	INV_ABSENT_MAX = 64,	/* remembered though gone; the longest gone is forgotten first */
-	INV_STRIKES_MAX = 2,	/* hangs in a row before a known GPU is given up */
 };
 
 struct inv_device {

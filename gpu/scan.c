@@ -34,6 +34,7 @@ struct scan {
 	struct scan_result result;
 	bool answered; /* status and answer are to be looked at */
 	bool again;    /* another round is wanted */
+	bool probe;    /* and it is to ask those that are given up */
 	int status;
 	struct buf answer;
 	char *facts; /* of the driver: bytes of result.facts */
@@ -145,12 +146,23 @@ bool scan_busy(const struct scan *s)
 	return sm_state(&s->sm) != SCAN_IDLE;
 }
 
-void scan_forgive(struct scan *s)
+void scan_probe(struct scan *s)
 {
+	s->probe = true;
+}
+
+void scan_forgive(struct scan *s, const char *pci)
+{
+	struct scan_gpu *g = s->result.gpus;
+	bool known = false;
 	size_t i;
 
 	for (i = 0; i < s->result.gpus_n; i++)
-		s->result.gpus[i].strikes = 0;
+		known |= pci && strcmp(g[i].pci, pci) == 0;
+	/* An address that nobody told may be of one that never told its own. */
+	for (i = 0; i < s->result.gpus_n; i++)
+		if (!pci || strcmp(g[i].pci, known ? pci : "") == 0)
+			g[i].strikes = 0;
 }
 
 struct scan_result *scan_result(struct scan *s)
@@ -169,6 +181,15 @@ static void scan_open(struct scan *s)
 	scan_call(s, GPU_M_OPEN, SV_NONE, s->conf.open_ms);
 }
 
+/* What a given up GPU is known to be stands in state, text, pci. */
+static void scan_gpu_begin(struct scan_gpu *g, bool probe)
+{
+	scan_gpu_clear(g);
+	g->spared = !probe && g->strikes >= SCAN_STRIKES_MAX;
+	g->asked = g->hung = g->spared;
+	g->tries = 0;
+}
+
 void scan_start(struct scan *s)
 {
 	size_t i;
@@ -178,11 +199,9 @@ void scan_start(struct scan *s)
 		return;
 	}
 	s->restarts = 0;
-	for (i = 0; i < s->result.gpus_n; i++) {
-		scan_gpu_clear(&s->result.gpus[i]);
-		s->result.gpus[i].asked = s->result.gpus[i].hung = false;
-		s->result.gpus[i].tries = 0;
-	}
+	for (i = 0; i < s->result.gpus_n; i++)
+		scan_gpu_begin(&s->result.gpus[i], s->probe);
+	s->probe = false;
 	scan_open(s);
 }
 

@@ -3,8 +3,10 @@
  * One vendor's discovery: rounds of OPEN, QUERY per GPU, CLOSE against that vendor's worker.
  *
  * A worker that hangs or dies over one GPU costs only that GPU: the round goes on in a new process
- * with the remaining ones, the culprit has a strike and is from then on asked last. A dead session
- * (driver reloaded) begins the round anew. Between rounds no driver file is held open.
+ * with the remaining ones, the culprit has a strike and is from then on asked last. With
+ * SCAN_STRIKES_MAX it is given up: only scan_probe() asks it, so that it holds up no other's news.
+ * A dead session (driver reloaded) begins the round anew. Between rounds no driver file is held
+ * open.
  * Owner: struct inventory.
  */
 #include "core/worker.h"
@@ -15,12 +17,14 @@ enum {
 	SCAN_RESTARTS_MAX = 3, /* dead sessions in one round before it is given up */
 	SCAN_TRIES_MAX = 3,    /* of a GPU that answers "try again" */
 	SCAN_RETRY_MS = 100,
+	SCAN_STRIKES_MAX = 2, /* hangs in a row before a GPU is given up */
 };
 
 /* What one round found out about index i. */
 struct scan_gpu {
 	bool asked;	  /* `state` is this round's truth */
 	bool hung;	  /* asked and the worker did not live to tell */
+	bool spared;	  /* hung before, given up and not asked in this round */
 	unsigned strikes; /* rounds in a row that hung on it */
 	unsigned tries;
 	uint32_t state; /* enum gpu_query_state */
@@ -62,6 +66,8 @@ void scan_free(struct scan **s);
 /* Begins a round; during one, another follows it. */
 void scan_start(struct scan *s);
 bool scan_busy(const struct scan *s);
-void scan_forgive(struct scan *s);		 /* strikes are forgotten: something changed */
+void scan_probe(struct scan *s); /* the next round asks those that are given up, too */
+/* Strikes of the GPU at `pci`, or of all when NULL, are forgotten: something changed. */
+void scan_forgive(struct scan *s, const char *pci);
 struct scan_result *scan_result(struct scan *s); /* valid in on_done */
 const struct worker_stats *scan_worker(const struct scan *s);

@@ -20,7 +20,7 @@ static const struct tlv_field gpu_fields[] = {
 	GPU(7, TLV_U32, architecture), GPU(8, TLV_U32, cc_major),    GPU(9, TLV_U32, cc_minor),
 	GPU(10, TLV_I64, minor),       GPU(11, TLV_U32, index),	     GPU(12, TLV_U64, memory_total),
 	GPU(13, TLV_I64, numa),	       GPU(14, TLV_I64, addressing), GPU(15, TLV_I64, ecc),
-	GPU(16, TLV_I64, mig_mode),    GPU(17, TLV_BOOL, switched),
+	GPU(16, TLV_I64, mig_mode),    GPU(17, TLV_BOOL, switched),  GPU(18, TLV_U32, untold),
 };
 
 void nvidia_system_put(struct buf *b, const struct nvidia_system *s)

@@ -10,6 +10,18 @@ struct buf;
 
 enum { NVIDIA_TEXT_MAX = 95, NVIDIA_UNKNOWN = -1 };
 
+/* Facts that exist but could not be had this time: busy, timed out, a file that failed to read. */
+enum {
+	NVIDIA_UNTOLD_ADDRESSING = 1 << 0,
+	NVIDIA_UNTOLD_ECC = 1 << 1,
+	NVIDIA_UNTOLD_MIG = 1 << 2,
+	NVIDIA_UNTOLD_SERIAL = 1 << 3,
+	NVIDIA_UNTOLD_BRAND = 1 << 4,
+	NVIDIA_UNTOLD_ARCHITECTURE = 1 << 5,
+	NVIDIA_UNTOLD_PATH = 1 << 6,
+	NVIDIA_UNTOLD_NUMA = 1 << 7,
+};
+
 struct nvidia_system {
 	char driver_version[NVIDIA_TEXT_MAX + 1];      /* "580.65.06" */
 	uint32_t cuda_version;			       /* 13000; 0 = unknown */
@@ -27,7 +39,8 @@ struct nvidia_gpu {
 	int64_t numa;	       /* of the PCI device; negative = none */
 	/* enums and states of NVML; NVIDIA_UNKNOWN = not supported or not told */
 	int64_t addressing, ecc, mig_mode;
-	bool switched; /* NVLinks to an NVSwitch */
+	uint32_t untold; /* NVIDIA_UNTOLD_*: the field says nothing */
+	bool switched;	 /* NVLinks to an NVSwitch */
 	char peers[TOPOLOGY_PEERS_MAX][PCI_TEXT_MAX + 1];
 	size_t peers_n;
 };

@@ -201,7 +201,30 @@ static bool model_has_peer(const struct nvidia_gpu *g, const char *peer)
 	return false;
 }
 
-/* A link that is down (a neighbour is reset, a fabric manager restarts) is still a link. */
+static void model_keep_told(struct nvidia_gpu *g, const struct nvidia_gpu *old)
+{
+	if (g->untold & NVIDIA_UNTOLD_ADDRESSING)
+		g->addressing = old->addressing;
+	if (g->untold & NVIDIA_UNTOLD_ECC)
+		g->ecc = old->ecc;
+	if (g->untold & NVIDIA_UNTOLD_MIG)
+		g->mig_mode = old->mig_mode;
+	if (g->untold & NVIDIA_UNTOLD_SERIAL)
+		memcpy(g->serial, old->serial, sizeof(g->serial));
+	if (g->untold & NVIDIA_UNTOLD_BRAND)
+		g->brand = old->brand;
+	if (g->untold & NVIDIA_UNTOLD_ARCHITECTURE)
+		g->architecture = old->architecture;
+	if (g->untold & NVIDIA_UNTOLD_PATH)
+		memcpy(g->path, old->path, sizeof(g->path));
+	if (g->untold & NVIDIA_UNTOLD_NUMA)
+		g->numa = old->numa;
+}
+
+/*
+ * A link that is down (a neighbour is reset, a fabric manager restarts) is still a link, and a
+ * question that failed this time has no other answer for that.
+ */
 static void nvidia_remember(struct sv before, struct sv now, struct buf *out)
 {
 	struct nvidia_gpu old, g;
@@ -212,6 +235,7 @@ static void nvidia_remember(struct sv before, struct sv now, struct buf *out)
 		buf_put_sv(out, now);
 		return;
 	}
+	model_keep_told(&g, &old);
 	g.switched |= old.switched;
 	for (i = 0; i < old.peers_n && g.peers_n < TOPOLOGY_PEERS_MAX; i++)
 		if (!model_has_peer(&g, old.peers[i]))

@@ -139,34 +139,63 @@ static int dev_path(const struct dev_root *root, const char *name, struct inroot
 	return r < 0 ? r : inroot_join(dev.s, name, out);
 }
 
+/*
+ * False when `at` is as it should be or nothing of ours. A node with other numbers is of a driver
+ * that was here before: uvm's major is handed out anew each time, and nobody removes old nodes.
+ */
+static bool dev_wanted(const struct inroot_path *at, dev_t number)
+{
+	struct stat st;
+
+	if (lstat(at->s, &st) < 0)
+		return errno == ENOENT;
+	return S_ISCHR(st.st_mode) && st.st_rdev != number;
+}
+
+/* Under another name first: who opens the node finds the old one or the new, owner and all. */
+static int dev_put(const struct inroot_path *at, const struct inroot_path *temp,
+		   const struct dev_params *p, dev_t number)
+{
+	int r = 0;
+
+	if (unlink(temp->s) < 0 && errno != ENOENT)
+		return -errno;
+	/* mknod() obeys the umask, and the owner is ours until said otherwise. */
+	if (mknod(temp->s, S_IFCHR | (p->mode & 0777), number) < 0)
+		return -errno;
+	if (chmod(temp->s, (mode_t)(p->mode & 0777)) < 0 ||
+	    ((p->uid || p->gid) && chown(temp->s, (uid_t)p->uid, (gid_t)p->gid) < 0) ||
+	    rename(temp->s, at->s) < 0) {
+		r = -errno;
+		(void)unlink(temp->s);
+	}
+	return r;
+}
+
 static void dev_make(const struct roots *roots, const struct dev_root *root, const char *name,
 		     const struct dev_common *like, unsigned minor)
 {
+	struct inroot_path at, temp;
 	struct dev_params p;
-	struct inroot_path at;
-	struct stat st;
-	int major;
+	char temp_name[64];
+	int major, r;
 
-	if (dev_path(root, name, &at) < 0 || lstat(at.s, &st) == 0 || errno != ENOENT)
+	snprintf(temp_name, sizeof(temp_name), ".tundra.%.40s", name);
+	if (dev_path(root, name, &at) < 0 || dev_path(root, temp_name, &temp) < 0)
 		return;
 	major = dev_major_any(roots, like->majors);
 	if (major < 0)
 		return; /* the module is not loaded: nothing to make */
 	p = dev_params(roots);
-	if (!p.modify)
+	if (!p.modify || !dev_wanted(&at, makedev((unsigned)major, minor)))
 		return;
-	if (mknod(at.s, S_IFCHR | (p.mode & 0777), makedev((unsigned)major, minor)) < 0) {
-		log_warn("device node is missing and cannot be made", LOG_S("node", at.s),
-			 LOG_S("error", strerror(errno)));
-		return;
-	}
-	/* mknod() obeys the umask, and the owner is ours until said otherwise. */
-	if (chmod(at.s, (mode_t)(p.mode & 0777)) < 0 ||
-	    ((p.uid || p.gid) && chown(at.s, (uid_t)p.uid, (gid_t)p.gid) < 0))
-		log_warn("device node has not the owner or mode that it should",
-			 LOG_S("node", at.s), LOG_S("error", strerror(errno)));
-	log_info("device node made", LOG_S("node", at.s), LOG_I("major", major),
-		 LOG_I("minor", minor));
+	r = dev_put(&at, &temp, &p, makedev((unsigned)major, minor));
+	if (r < 0)
+		log_warn("device node is missing or of another driver and cannot be made",
+			 LOG_S("node", at.s), LOG_S("error", strerror(-r)));
+	else
+		log_info("device node made", LOG_S("node", at.s), LOG_I("major", major),
+			 LOG_I("minor", minor));
 }
 
 void dev_nodes_make_common(const struct roots *roots, const struct dev_root *root)

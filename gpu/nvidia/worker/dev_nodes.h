@@ -18,8 +18,9 @@ int dev_root_find(const struct roots *roots, const char *driver_root, const char
 /* The node's own, <roots->dev>: the folder that this process and its libraries see as /dev. */
 int dev_root_own(const struct roots *roots, struct dev_root *out) NODISCARD;
 /*
- * Makes what is missing of nvidiactl, nvidia-modeset, nvidia-uvm and nvidia-uvm-tools, as the
- * driver's parameters want it (ModifyDeviceFiles: 0 forbids). Failures show when nodes are used.
+ * Makes what is missing of nvidiactl, nvidia-modeset, nvidia-uvm and nvidia-uvm-tools, or is there
+ * with the numbers of another driver, as the driver's parameters want it (ModifyDeviceFiles: 0
+ * forbids). Failures show when nodes are used.
  */
 void dev_nodes_make_common(const struct roots *roots, const struct dev_root *root);
 void dev_nodes_make_gpu(const struct roots *roots, const struct dev_root *root, unsigned minor);

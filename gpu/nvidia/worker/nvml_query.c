@@ -82,13 +82,19 @@ static bool query_failed(const struct nvlib *lib, nvmlReturn_t rc, const char *w
 	return true;
 }
 
-/* An optional fact is simply absent, unless the GPU or the session went away under the question. */
-static bool query_lost(const struct nvlib *lib, nvmlReturn_t rc, const char *what,
-		       struct gpu_msg_query *m)
+/*
+ * An optional fact is simply absent, unless the GPU or the session went away under the question.
+ * What the library has and could not tell this time is marked, so that it is not taken for gone.
+ */
+static bool query_lost(const struct nvlib *lib, nvmlReturn_t rc, const char *what, uint32_t fact,
+		       struct nvidia_gpu *g, struct gpu_msg_query *m)
 {
 	if (rc == NVML_ERROR_GPU_IS_LOST || rc == NVML_ERROR_RESET_REQUIRED ||
 	    (rc != NVML_SUCCESS && query_state(rc) == GPU_QUERY_SESSION))
 		return query_failed(lib, rc, what, m);
+	if (rc != NVML_SUCCESS && rc != NVML_ERROR_NOT_SUPPORTED &&
+	    rc != NVML_ERROR_FUNCTION_NOT_FOUND)
+		g->untold |= fact;
 	return false;
 }
 
@@ -146,9 +152,10 @@ static bool query_kind(const struct nvlib *lib, nvmlDevice_t device, struct nvid
 			m->state = GPU_QUERY_SKIP;
 			return false;
 		}
-	if (query_lost(lib, lib->nvmlDeviceGetBrand(device, &brand), "brand", m) ||
+	if (query_lost(lib, lib->nvmlDeviceGetBrand(device, &brand), "brand", NVIDIA_UNTOLD_BRAND,
+		       g, m) ||
 	    query_lost(lib, lib->nvmlDeviceGetArchitecture(device, &architecture), "architecture",
-		       m) ||
+		       NVIDIA_UNTOLD_ARCHITECTURE, g, m) ||
 	    query_failed(lib, lib->nvmlDeviceGetCudaComputeCapability(device, &major, &minor),
 			 "compute capability", m))
 		return false;
@@ -184,23 +191,23 @@ static bool query_modes(const struct nvlib *lib, nvmlDevice_t device, struct nvi
 	rc = NVML_TRY(lib, nvmlDeviceGetAddressingMode, device, &addressing);
 	if (rc == NVML_SUCCESS)
 		g->addressing = addressing.value;
-	if (query_lost(lib, rc, "addressing mode", m))
+	if (query_lost(lib, rc, "addressing mode", NVIDIA_UNTOLD_ADDRESSING, g, m))
 		return false;
 	rc = NVML_TRY(lib, nvmlDeviceGetEccMode, device, &ecc, &ecc_next);
 	if (rc == NVML_SUCCESS)
 		g->ecc = ecc;
-	if (query_lost(lib, rc, "ECC mode", m))
+	if (query_lost(lib, rc, "ECC mode", NVIDIA_UNTOLD_ECC, g, m))
 		return false;
 	rc = NVML_TRY(lib, nvmlDeviceGetMigMode, device, &mig, &mig_next);
 	if (rc == NVML_SUCCESS)
 		g->mig_mode = mig;
-	if (query_lost(lib, rc, "MIG mode", m))
+	if (query_lost(lib, rc, "MIG mode", NVIDIA_UNTOLD_MIG, g, m))
 		return false;
 	rc = NVML_TRY(lib, nvmlDeviceGetSerial, device, g->serial, sizeof(g->serial));
 	if (rc != NVML_SUCCESS)
 		g->serial[0] = '\0';
 	g->serial[sizeof(g->serial) - 1] = '\0';
-	return !query_lost(lib, rc, "serial number", m);
+	return !query_lost(lib, rc, "serial number", NVIDIA_UNTOLD_SERIAL, g, m);
 }
 
 static void query_add_peer(struct nvidia_gpu *g, nvmlPciInfo_t *pci)
@@ -224,12 +231,13 @@ static void query_link(const struct nvlib *lib, nvmlDevice_t device, unsigned li
 	nvmlIntNvLinkDeviceType_t type = NVML_NVLINK_DEVICE_TYPE_GPU;
 	nvmlPciInfo_t pci = { .domain = 0 };
 
-	if (NVML_TRY(lib, nvmlDeviceGetNvLinkRemotePciInfo_v2, device, link, &pci) != NVML_SUCCESS)
-		return;
+	/* A switch may have no address to tell: virtual machines get the GPUs without it. */
 	(void)NVML_TRY(lib, nvmlDeviceGetNvLinkRemoteDeviceType, device, link, &type);
 	if (type == NVML_NVLINK_DEVICE_TYPE_SWITCH)
 		g->switched = true;
-	else if (type == NVML_NVLINK_DEVICE_TYPE_GPU)
+	else if (type == NVML_NVLINK_DEVICE_TYPE_GPU &&
+		 NVML_TRY(lib, nvmlDeviceGetNvLinkRemotePciInfo_v2, device, link, &pci) ==
+		     NVML_SUCCESS)
 		query_add_peer(g, &pci);
 }
 
@@ -253,13 +261,17 @@ static void query_sysfs(const struct roots *roots, struct nvidia_gpu *g)
 	int64_t numa;
 	int n;
 
-	if (topology_path(roots->sys, g->pci, g->path) < 0)
+	if (topology_path(roots->sys, g->pci, g->path) < 0) {
 		g->path[0] = '\0';
+		g->untold |= NVIDIA_UNTOLD_PATH;
+	}
 	g->numa = NVIDIA_UNKNOWN;
 	n = snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/numa_node", roots->sys, g->pci);
 	if (n > 0 && (size_t)n < sizeof(path) && fsx_line(path, line, sizeof(line)) == 0 &&
 	    sv_i64(sv_str(line), &numa) == 0)
 		g->numa = numa;
+	else
+		g->untold |= NVIDIA_UNTOLD_NUMA;
 }
 
 void nvml_query_gpu(const struct nvlib *lib, const struct roots *roots, uint32_t index,

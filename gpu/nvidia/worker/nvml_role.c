@@ -15,7 +15,8 @@
 
 struct nvml_role {
 	const struct roots *roots;
-	struct nvlib lib; /* open and initialised, or zero */
+	struct nvlib lib;    /* open and initialised, or zero */
+	bool kernel_had_one; /* a driver: seen by an earlier OPEN of this process */
 	struct driver_root where;
 	struct dev_root dev;
 	struct nvidia_system system;
@@ -48,10 +49,13 @@ void nvml_role_free(struct nvml_role **r)
 
 /* ---- OPEN ---- */
 
+/* Behind what earlier candidates said: the reason names every place that was tried. */
 static void role_say(struct gpu_msg_open *m, enum gpu_open_state state, const char *text)
 {
+	size_t n = strlen(m->text);
+
 	m->state = state;
-	sv_copy(m->text, sizeof(m->text), sv_str(text));
+	snprintf(m->text + n, sizeof(m->text) - n, "%s%s", n ? "; " : "", text);
 }
 
 /* NVML_INIT_FLAG_NO_GPUS: a node whose GPUs are all given to virtual machines is no error. */
@@ -177,6 +181,22 @@ static int role_try(struct nvml_role *r, struct gpu_msg_open *m)
 	return rc == NVML_ERROR_LIB_RM_VERSION_MISMATCH ? 1 : -1;
 }
 
+/*
+ * Whether the kernel had a driver and has none now. Then the library is not asked: it opens
+ * /dev/nvidiactl, which is still there, and for a node of major 195 without a driver the kernel
+ * loads the module "char-major-195-*": we would undo what the administrator just did. Where no
+ * driver was ever seen here that is as welcome as it always was.
+ */
+static bool role_unloaded(struct nvml_role *r)
+{
+	struct inroot_path version;
+	bool loaded = inroot_join(r->roots->proc, "driver/nvidia/version", &version) == 0 &&
+		      fsx_exists(version.s);
+
+	r->kernel_had_one |= loaded;
+	return r->kernel_had_one && !loaded;
+}
+
 static bool role_open_driver(struct nvml_role *r, struct gpu_msg_open *m)
 {
 	struct driver_search search = driver_search_new(r->roots);
@@ -184,14 +204,18 @@ static bool role_open_driver(struct nvml_role *r, struct gpu_msg_open *m)
 	struct buf text;
 	int got = 1;
 
+	if (role_unloaded(r)) {
+		role_say(m, GPU_OPEN_NO_DRIVER, "the driver was unloaded from the kernel");
+		return false;
+	}
 	while (got == 1 && driver_search_next(&search, &r->where)) {
 		found = true;
 		got = role_try(r, m);
 	}
-	if (!found) {
+	if (got == 1) {
 		buf_init(&text, sizeof(m->text) - 1);
 		driver_search_text(r->roots, &text);
-		role_say(m, GPU_OPEN_NO_DRIVER, buf_cstr(&text));
+		role_say(m, found ? GPU_OPEN_TROUBLE : GPU_OPEN_NO_DRIVER, buf_cstr(&text));
 		buf_done(&text);
 	}
 	return got == 0;
@@ -241,10 +265,12 @@ static void role_watches(struct nvml_role *r, struct gpu_msg_open *m)
 		return;
 	}
 	role_watch_in(m, r->dev.see.s, "dev", "nvidia");
+	role_watch_in(m, r->dev.see.s, "dev/dri", ""); /* made by a module that is loaded later */
 	if (inroot_join(r->where.root.s, r->where.lib.s, &folder) == 0 &&
 	    (slash = strrchr(folder.s, '/'))) {
 		*slash = '\0';
-		role_watch(m, folder.s, "lib");
+		role_watch(m, folder.s, "libnvidia");
+		role_watch(m, folder.s, "libcuda");
 	}
 	role_watch_in(m, r->where.root.s, "run/nvidia-persistenced", "socket");
 	role_watch_in(m, r->where.root.s, "run/nvidia-fabricmanager", "socket");
@@ -294,10 +320,10 @@ static int role_open(void *ctx, struct sv body, uint32_t deadline_ms, struct buf
 	(void)body;
 	(void)deadline_ms;
 	role_close(r);
-	m->state = GPU_OPEN_READY;
 	buf_init(&facts, 4096);
 	if (role_open_driver(r, m)) {
 		m->state = GPU_OPEN_READY; /* whatever an earlier candidate said */
+		m->text[0] = '\0';
 		if (role_describe(r, m))
 			nvidia_system_put(&facts, &r->system);
 	}

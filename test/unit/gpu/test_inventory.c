@@ -345,6 +345,60 @@ static void test_known_gpu_hangs(void **state)
 	world_free(w);
 }
 
+/* One that is given up holds up nobody's news: neither is it asked for others, nor its 5 s waited.
+ */
+static void test_given_up_gpu_delays_nobody(void **state)
+{
+	struct world *w = world_new(4);
+	struct inventory_worker worker;
+	uint64_t timeouts;
+	unsigned queries;
+
+	(void)state;
+	w->script.seen = 4;
+	w->script.gpus[1].fault = SCRIPT_HANG;
+	world_start(w);
+	pass(w, 60000); /* two strikes */
+	assert_int_equal(usable(w), 3);
+	assert_int_equal(inventory_workers(w->inv, &worker, 1), 1);
+	timeouts = worker.stats->timeouts;
+	assert_in_range(timeouts, 2, 4);
+	queries = w->script.queries;
+	w->script.gpus[3].uuid_tail = 5;
+	uevent(w, "0000:04:00.0");
+	pass(w, 1000);
+	assert_int_equal(w->devices, 2);
+	assert_int_equal(w->script.queries, queries + 3);
+	assert_int_equal(worker.stats->timeouts, timeouts);
+	assert_non_null(strstr(device(w, "gpu-1")->trouble, "did not answer"));
+	/* An event of its own, though it never told its address: it is asked at once. */
+	uevent(w, "0000:02:00.0");
+	pass(w, 7000);
+	assert_int_equal(worker.stats->timeouts, timeouts + 1);
+	/* Well again, which its next turn shows: nobody's event put it off. */
+	w->script.gpus[1].fault = SCRIPT_FINE;
+	pass(w, 40 * 60 * 1000);
+	assert_int_equal(usable(w), 4);
+	world_free(w);
+}
+
+/* Its name is taken although its turn is not yet: minor numbers may move while it hangs. */
+static void test_hanging_gpu_keeps_its_name(void **state)
+{
+	struct world *w = world_new(2);
+
+	(void)state;
+	world_start(w);
+	pass(w, 1000);
+	w->script.gpus[0].minor = 1;
+	w->script.gpus[1].fault = SCRIPT_HANG;
+	inventory_rescan(w->inv, "test");
+	pass(w, 9000);
+	assert_int_equal(usable(w), 1);
+	assert_string_equal(device(w, "gpu-1")->pci, "0000:02:00.0");
+	world_free(w);
+}
+
 static void test_every_gpu_is_bad(void **state)
 {
 	static const enum script_fault faults[] = { SCRIPT_HANG, SCRIPT_DIE, SCRIPT_GARBAGE,
@@ -592,6 +646,33 @@ static void test_restless_folder(void **state)
 	assert_int_equal(system(path), 0);
 }
 
+/* A folder's noise does not hide that a GPU went. */
+static void test_noise_and_news(void **state)
+{
+	struct world *w = world_new(2);
+	char folder[] = "/tmp/tundra-dev.XXXXXX", path[256];
+	unsigned i;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/nvidia0", folder);
+	w->script.watch_n = 1;
+	snprintf(w->script.watch[0].folder, sizeof(w->script.watch[0].folder), "%s", folder);
+	world_start(w);
+	pass(w, 1000);
+	for (i = 0; i < 300; i++) {
+		assert_int_equal(fsx_replace(path, SV("x"), 0644, 0), 0);
+		pass(w, 500);
+	}
+	w->script.gpus[1].uuid_tail = 5;
+	uevent(w, "0000:02:00.0");
+	pass(w, 1000);
+	assert_int_equal(w->devices, 2);
+	world_free(w);
+	snprintf(path, sizeof(path), "rm -r %s", folder);
+	assert_int_equal(system(path), 0);
+}
+
 static void test_unlisten_from_within(void **state)
 {
 	struct world *w = world_new(1);
@@ -654,6 +735,8 @@ int main(void)
 		cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_hang_costs_only_itself),
 		cmocka_unit_test(test_known_gpu_hangs),
+		cmocka_unit_test(test_given_up_gpu_delays_nobody),
+		cmocka_unit_test(test_hanging_gpu_keeps_its_name),
 		cmocka_unit_test(test_every_gpu_is_bad),
 		cmocka_unit_test(test_worker_tells_nothing),
 		cmocka_unit_test(test_twins),
@@ -665,6 +748,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_events),
 		cmocka_unit_test(test_new_card),
 		cmocka_unit_test(test_restless_folder),
+		cmocka_unit_test(test_noise_and_news),
 		cmocka_unit_test(test_unlisten_from_within),
 		cmocka_unit_test(test_freed_at_any_moment),
 		cmocka_unit_test(test_never_started),

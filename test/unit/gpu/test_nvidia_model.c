@@ -313,6 +313,43 @@ static void test_links_are_remembered(void **state)
 	buf_done(&out);
 }
 
+/* An answer that failed to come is not another answer; one that says "no such thing" is. */
+static void test_untold_is_as_before(void **state)
+{
+	struct nvidia_gpu before = h200("0000:65:00.0", 0), now = before, got;
+	struct buf old, new, out;
+
+	(void)state;
+	before.ecc = 1;
+	before.addressing = 2;
+	before.numa = 1;
+	now.ecc = now.addressing = now.mig_mode = now.numa = NVIDIA_UNKNOWN;
+	now.brand = 0;
+	now.architecture = UINT32_MAX;
+	now.serial[0] = now.path[0] = '\0';
+	now.untold = NVIDIA_UNTOLD_ECC | NVIDIA_UNTOLD_SERIAL | NVIDIA_UNTOLD_BRAND |
+		     NVIDIA_UNTOLD_ARCHITECTURE | NVIDIA_UNTOLD_PATH | NVIDIA_UNTOLD_NUMA |
+		     NVIDIA_UNTOLD_MIG;
+	buf_init(&old, 1 << 16);
+	buf_init(&new, 1 << 16);
+	buf_init(&out, 1 << 16);
+	nvidia_gpu_put(&old, &before);
+	nvidia_gpu_put(&new, &now);
+	nvidia_vendor.remember(buf_sv(&old), buf_sv(&new), &out);
+	assert_int_equal(nvidia_gpu_get(buf_sv(&out), &got), 0);
+	assert_int_equal(got.ecc, 1);
+	assert_int_equal(got.numa, 1);
+	assert_int_equal(got.mig_mode, before.mig_mode);
+	assert_int_equal(got.brand, before.brand);
+	assert_int_equal(got.architecture, before.architecture);
+	assert_string_equal(got.serial, before.serial);
+	assert_string_equal(got.path, before.path);
+	assert_int_equal(got.addressing, NVIDIA_UNKNOWN); /* not supported (any more) */
+	buf_done(&old);
+	buf_done(&new);
+	buf_done(&out);
+}
+
 static void test_trouble(void **state)
 {
 	struct world w = plain();
@@ -368,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_cc_modes),
 		cmocka_unit_test(test_island_of_the_absent),
 		cmocka_unit_test(test_links_are_remembered),
+		cmocka_unit_test(test_untold_is_as_before),
 		cmocka_unit_test(test_trouble),
 		cmocka_unit_test(test_damaged_gpu),
 	};

@@ -81,11 +81,11 @@ static void test_made(void **state)
 	unsigned mode = 0;
 
 	tree_file(&w->t, "proc/devices", DEVICES);
-	tree_node(&w->t, "dev/nvidiactl", 1, 3, 0600);
+	tree_node(&w->t, "dev/nvidiactl", 195, 255, 0600);
 	umask(077);
 	dev_nodes_make_common(&w->roots, &w->root);
 	dev_nodes_make_gpu(&w->roots, &w->root, 7);
-	assert_int_equal(node(w, "dev/nvidiactl", &mode), 1003); /* was there: is left alone */
+	assert_int_equal(node(w, "dev/nvidiactl", &mode), 195255); /* was there: left alone */
 	assert_int_equal(mode, 0600);
 	assert_int_equal(node(w, "dev/nvidia-uvm", &mode), 509000);
 	assert_int_equal(mode, 0666);
@@ -106,6 +106,31 @@ static void test_majors_from_another_file(void **state)
 	w->roots.proc_devices = tree_at(&w->t, "alt");
 	dev_nodes_make_common(&w->roots, &w->root);
 	assert_int_equal(node(w, "dev/nvidia-uvm", &mode), 511000);
+}
+
+/* The driver was reloaded and uvm's major is another: the old node leads nowhere, or elsewhere. */
+static void test_stale_node(void **state)
+{
+	struct world *w = *state;
+	unsigned mode = 0;
+	char *left;
+
+	tree_file(&w->t, "proc/devices", DEVICES);
+	tree_node(&w->t, "dev/nvidia-uvm", 508, 0, 0600);
+	tree_file(&w->t, "dev/nvidia-uvm-tools", "a file is not ours to remove");
+	left = strdup(tree_at(&w->t, "dev/.tundra.nvidia-uvm"));
+	tree_file(&w->t, "dev/.tundra.nvidia-uvm", "of a worker that was killed");
+	dev_nodes_make_common(&w->roots, &w->root);
+	assert_int_equal(node(w, "dev/nvidia-uvm", &mode), 509000);
+	assert_int_equal(mode, 0666);
+	assert_true(access(left, F_OK) < 0);
+	assert_int_equal(access(tree_at(&w->t, "dev/nvidia-uvm-tools"), F_OK), 0);
+	/* The driver forbids it: nothing is touched. */
+	tree_file(&w->t, "proc/driver/nvidia/params", "ModifyDeviceFiles: 0\n");
+	tree_file(&w->t, "proc/devices", "Character devices:\n510 nvidia-uvm\n");
+	dev_nodes_make_common(&w->roots, &w->root);
+	assert_int_equal(node(w, "dev/nvidia-uvm", &mode), 509000);
+	free(left);
 }
 
 static void test_made_as_the_driver_says(void **state)
@@ -210,6 +235,7 @@ int main(void)
 		T(test_root),
 		T(test_made),
 		T(test_majors_from_another_file),
+		T(test_stale_node),
 		T(test_made_as_the_driver_says),
 		T(test_not_made_without_driver),
 		T(test_added),

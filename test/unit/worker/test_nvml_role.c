@@ -109,8 +109,9 @@ static void test_facts(void **state)
 	assert_string_equal(driver.driver_version, "580.65.06");
 	assert_int_equal(driver.cuda_version, 13000);
 	assert_true(watched(n->dev, "nvidia"));
-	assert_true(watched(node_path(n, "usr/lib/x86_64-linux-gnu"), "lib") ||
-		    watched(node_path(n, "usr/lib/aarch64-linux-gnu"), "lib"));
+	assert_true(watched(node_path(n, "usr/lib/x86_64-linux-gnu"), "libnvidia") ||
+		    watched(node_path(n, "usr/lib/aarch64-linux-gnu"), "libnvidia"));
+	assert_true(watched(node_path(n, "dev/dri"), ""));
 	for (i = 0; i < 8; i++) {
 		query(i, GPU_QUERY_OK);
 		assert_string_equal(gpu.pci, queried.pci);
@@ -276,7 +277,39 @@ static void test_reload_under_us(void **state)
 	query(0, GPU_QUERY_OK);
 	node_do(n, "unload");
 	open_driver(GPU_OPEN_NO_DRIVER);
+	assert_non_null(strstr(opened.text, "unloaded from the kernel"));
+	node_do(n, "load");
+	open_driver(GPU_OPEN_READY);
+	finish(n);
+}
+
+/* Not loaded when we come: the library is asked, which may load it, and says what it finds. */
+static void test_not_loaded_from_the_start(void **state)
+{
+	struct fake_node *n = begin("--profile h100 --count 1");
+
+	(void)state;
+	node_do(n, "unload");
+	open_driver(GPU_OPEN_NO_DRIVER);
 	assert_non_null(strstr(opened.text, "NVML error 9"));
+	finish(n);
+}
+
+/* What could not be had this time is told apart from what there is not. */
+static void test_untold(void **state)
+{
+	struct fake_node *n = begin("--profile h100 --count 1");
+
+	(void)state;
+	node_do(n, "fault fail --rc TIMEOUT --fn nvmlDeviceGetEccMode");
+	node_do(n, "fault fail --rc UNKNOWN --fn nvmlDeviceGetSerial");
+	node_do(n, "fault fail --rc NOT_SUPPORTED --fn nvmlDeviceGetMigMode");
+	open_driver(GPU_OPEN_READY);
+	query(0, GPU_QUERY_OK);
+	assert_int_equal(gpu.untold, NVIDIA_UNTOLD_ECC | NVIDIA_UNTOLD_SERIAL);
+	node_do(n, "clear");
+	query(0, GPU_QUERY_OK);
+	assert_int_equal(gpu.untold, 0);
 	finish(n);
 }
 
@@ -306,6 +339,16 @@ static void test_wrong_libraries(void **state)
 	assert_int_equal(system(command), 0);
 	open_driver(GPU_OPEN_TROUBLE);
 	assert_non_null(strstr(opened.text, "cannot be loaded"));
+	/* Neither is the second; each is named, and so is where else there was nothing. */
+	snprintf(command, sizeof(command),
+		 "mkdir -p %s/run/opengl-driver/lib && "
+		 "echo text >%s/run/opengl-driver/lib/libnvidia-ml.so.1",
+		 n->root, n->root);
+	assert_int_equal(system(command), 0);
+	open_driver(GPU_OPEN_TROUBLE);
+	assert_non_null(strstr(opened.text, "/usr/lib64/libnvidia-ml.so.1 cannot be loaded"));
+	assert_non_null(strstr(opened.text, "/opengl-driver/lib/libnvidia-ml.so.1 cannot be"));
+	assert_non_null(strstr(opened.text, "(driver container)"));
 	/* The driver container is right; the host's file does not hide it. */
 	snprintf(command, sizeof(command), "mkdir -p %s/run/nvidia/driver", n->root);
 	assert_int_equal(system(command), 0);
@@ -316,6 +359,7 @@ static void test_wrong_libraries(void **state)
 	assert_int_equal(system(command), 0);
 	open_driver(GPU_OPEN_READY);
 	assert_non_null(strstr(opened.text, "(driver container)"));
+	assert_null(strstr(opened.text, "cannot be loaded"));
 	assert_non_null(opened.edits.nodes[0].host);
 	assert_true(strncmp(opened.edits.nodes[0].host, "/run/nvidia/driver/dev/", 23) == 0);
 	finish(n);
@@ -375,6 +419,8 @@ int main(void)
 		cmocka_unit_test(test_optional_parts_fail),
 		cmocka_unit_test(test_failures_are_classed),
 		cmocka_unit_test(test_reload_under_us),
+		cmocka_unit_test(test_not_loaded_from_the_start),
+		cmocka_unit_test(test_untold),
 		cmocka_unit_test(test_no_driver),
 		cmocka_unit_test(test_wrong_libraries),
 		cmocka_unit_test(test_missing_library_file),
