@@ -112,9 +112,15 @@ static void a_failed_unprepare_is_no_new_prepare(void **state)
 	assert_string_equal(lab_pod_phase(f->lab, "a"), "Running");
 	assert_true(kubelet_stats(f->kubelet)->unprepare_errors > 0);
 	assert_int_equal(kubelet_claims(f->kubelet), 1);
+	/* Who shares it now is not prepared, whatever the driver has undone already. */
+	lab_pod(f->lab, "b", "c", 0);
+	assert_true(lab_pod_until(f->lab, "b", "Running", 120000));
+	assert_int_equal(kubelet_stats(f->kubelet)->prepares, prepares);
 	f->n.disk->fails = 0;
 	assert_true(lab_pod_until(f->lab, "a", "", 120000));
-	assert_int_equal(kubelet_stats(f->kubelet)->prepares, prepares);
+	lab_pod_delete(f->lab, "b", false);
+	assert_true(lab_pod_until(f->lab, "b", "", 120000));
+	assert_int_equal(kubelet_claims(f->kubelet), 0);
 	assert_int_equal(lab_cdi_count(f->lab), 0);
 }
 
