@@ -12,10 +12,11 @@ NVIDIA_MAJOR=195
 # Until a signal comes; as process 1 a shell without a trap would ignore it.
 IDLE="trap 'exit 0' TERM; sleep infinity & wait"
 
-kc() { "$CLUSTER" kubectl "$@"; }
-kn() { "$CLUSTER" kubectl -n "$NS" "$@"; }
-kd() { "$CLUSTER" kubectl -n tundra "$@"; }
-on_node() { "$CLUSTER" exec "$@"; }
+# kubectl has no limit of its own: an API server or a driver that hangs must fail a test, not hold up the run. No call here may take longer.
+kc() { timeout --kill-after=5 150 "$CLUSTER" kubectl "$@"; }
+kn() { kc -n "$NS" "$@"; }
+kd() { kc -n tundra "$@"; }
+on_node() { timeout --kill-after=5 60 "$CLUSTER" exec "$@"; }
 say() { printf '%s\n' "$*" >&2; }
 
 fail() {
@@ -77,11 +78,24 @@ running() { kn wait --for=condition=Ready "pod/$1" --timeout="${2:-30}s" >&2 || 
 phase() { kn get pod "$1" -o jsonpath='{.status.phase}'; }
 # Waits for the kubelet's last word, so Unprepare has been called when this returns.
 delete_pods() { kn delete pod "$@" --wait --timeout=60s >&2; }
-inside() {
-  local pod=$1 container=$2
-  shift 2
-  kn exec "$pod" -c "$container" -- "$@"
+
+# exec_in NAMESPACE POD CONTAINER COMMAND...: a kubelet that has just started serves exec before it has heard of its pods, and
+# containerd forgets a container a moment before the kubelet knows of the next one. Nothing ran then: it is asked again, for 60 s.
+exec_in() {
+  local ns=$1 pod=$2 container=$3 end=$((SECONDS + 60)) said rc
+  shift 3
+  said=$(mktemp)
+  while :; do
+    rc=0
+    kc -n "$ns" exec "$pod" -c "$container" -- "$@" 2>"$said" || rc=$?
+    if [ "$rc" -eq 0 ] || ! grep -qF 'unable to upgrade connection' "$said" || [ "$SECONDS" -ge "$end" ]; then break; fi
+    sleep 0.5
+  done
+  cat "$said" >&2
+  rm -f "$said"
+  return "$rc"
 }
+inside() { exec_in "$NS" "$@"; }
 container_id() { kn get pod "$1" -o jsonpath='{.status.containerStatuses[0].containerID}'; }
 
 # Name of the claim that a pod's first entry stands for.
@@ -93,6 +107,15 @@ allocated() { claim_json "$1" | jq -r '.status.allocation.devices.results[].devi
 slices() { kc get resourceslices --field-selector spec.driver=gpu.nvidia.com -o json; }
 slice_devices() { slices | jq -r '[.items[].spec.devices[]?.name] | length'; }
 uuid_of() { slices | jq -r --arg d "$1" '.items[].spec.devices[] | select(.name == $d) | .attributes.uuid.string'; }
+
+# What the API server wrote down about slices from here on, and when it was first asked to make one since: microseconds, nothing if it was not.
+audit_mark() { stat -c %s "$STATE/log/audit.log"; }
+slice_created() { # slice_created MARK
+  local first
+  first=$(tail -c "+$(($1 + 1))" "$STATE/log/audit.log" | jq -r 'select(.verb == "create" and .objectRef.resource == "resourceslices"
+    and .responseStatus.code == 201) | .requestReceivedTimestamp' | sort | sed -n 1p)
+  [ -z "$first" ] || date -d "$first" +%s%6N
+}
 
 # The minor number that the kernel's own files give for a UUID: not what the driver under test believes.
 minor_of_uuid() {
@@ -108,23 +131,31 @@ minors() {
 }
 
 # "minor" of every whole-GPU node in a container, sorted; anything that is not a character device of NVIDIA's major is an error.
+# It is compared in a `$(...)`, where a failure would pass for "no GPU": therefore a failure is something to read, too.
 nodes_inside() {
-  local name kind major minor
+  local listing name kind major minor
   # shellcheck disable=SC2016 # for the shell in the container
-  inside "$1" "${2:-main}" sh -c 'for d in /dev/nvidia[0-9]*; do [ ! -e "$d" ] || stat -c "%n %F|%t %T" "$d"; done' |
-    while IFS='| ' read -r name kind _ _ major minor; do
-      [ "$kind" = character ] || fail "$name in $1 is no character device"
-      same "major of $name in $1" "$(printf '%x' "$NVIDIA_MAJOR")" "$major"
-      same "name and minor of $name in $1" "/dev/nvidia$((16#$minor))" "$name"
+  listing=$(inside "$1" "${2:-main}" sh -c 'for d in /dev/nvidia[0-9]*; do [ ! -e "$d" ] || stat -c "%n %F|%t %T" "$d"; done') || {
+    echo "(cannot look into $1/${2:-main})"
+    return 1
+  }
+  [ -n "$listing" ] || return 0
+  while IFS='| ' read -r name kind _ _ major minor; do
+    if [ "$kind" != character ] || [ "$major" != "$(printf '%x' "$NVIDIA_MAJOR")" ] || [ "$name" != "/dev/nvidia$((16#$minor))" ]; then
+      echo "($name in $1 is $kind $major:$minor)"
+    else
       printf '%d\n' "$((16#$minor))"
-    done | sort -n
+    fi
+  done <<<"$listing" | sort -n
 }
 
 # The container sees exactly the GPUs of the claim: the same minors, no more, no fewer.
 sees_its_gpus() {
-  local pod=$1 container=${2:-main} claim=${3:-}
+  local pod=$1 container=${2:-main} claim=${3:-} wanted
   [ -n "$claim" ] || claim=$(claim_of "$pod")
-  same "GPUs in $pod/$container" "$(allocated "$claim" | minors | paste -sd,)" "$(nodes_inside "$pod" "$container" | paste -sd,)"
+  wanted=$(allocated "$claim" | minors | paste -sd,)
+  [ -n "$wanted" ] || fail "claim $claim of $pod is allocated nothing"
+  same "GPUs in $pod/$container" "$wanted" "$(nodes_inside "$pod" "$container" | paste -sd,)"
 }
 
 # open_says POD CONTAINER NODE: "ok", or the system's word for why not. Fake nodes have no driver behind them, so ENXIO
@@ -140,22 +171,25 @@ may_not_open() { same "opening $3 in $1" "Operation not permitted" "$(open_says 
 
 driver_pod() { kd get pods -l tundra-component=kubelet-plugin --field-selector status.phase=Running -o jsonpath='{.items[0].metadata.name}'; }
 driver_container() { kd get pod "$(driver_pod)" -o jsonpath='{.status.containerStatuses[0].containerID}' | sed 's,.*//,,'; }
-# Process id on this machine of the driver's first process.
+# Process id on this machine of a container's first process.
+pid_of_container() { timeout --kill-after=5 60 "$CLUSTER" ctr tasks ls 2>/dev/null | awk -v id="$1" '$1 == id { print $2 }'; }
 driver_pid() {
   local id
   id=$(driver_container)
-  "$CLUSTER" ctr tasks ls 2>/dev/null | awk -v id="$id" '$1 == id { print $2 }'
+  pid_of_container "$id"
 }
 driver_restarts() { kd get pods -l tundra-component=kubelet-plugin -o json | jq '[.items[].status.containerStatuses[]?.restartCount] | add // 0'; }
-driver_status() { kd exec "$(driver_pod)" -c gpus -- tundra status -o json; }
+driver_status() { exec_in tundra "$(driver_pod)" gpus tundra status -o json; }
 driver_log() { kd logs "$(driver_pod)" -c gpus "$@"; }
 
 # Sum of the kubelet's failed DRA operations. The counters start anew with the kubelet: what an earlier one had counted is kept in a file.
-kubelet_errors_now() {
-  "$CLUSTER" kubelet-metrics |
-    awk '/^dra_operations_duration_seconds_count\{/ && /is_error="true"/ { n += $NF } END { print n + 0 }'
+# A kubelet that does not answer has not counted 0: then this fails and prints nothing.
+kubelet_errors() {
+  local metrics earlier=0
+  metrics=$("$CLUSTER" kubelet-metrics) || return
+  [ ! -f "$WORK/errors-before-restart" ] || earlier=$(cat "$WORK/errors-before-restart")
+  awk -v n="$earlier" '/^dra_operations_duration_seconds_count\{/ && /is_error="true"/ { n += $NF } END { print n + 0 }' <<<"$metrics"
 }
-kubelet_errors() { echo $(($(kubelet_errors_now) + $(cat "$WORK/errors-before-restart" 2>/dev/null || echo 0))); }
 
 kubelet_stop() {
   kubelet_errors >"$WORK/errors.new"
@@ -172,5 +206,13 @@ kubelet_answers() { "$CLUSTER" kubelet-metrics >/dev/null 2>&1; }
 expect_errors() { echo "$1" >"$WORK/expect-errors"; }
 expect_restarts() { echo "$1" >"$WORK/expect-restarts"; }
 
-events_of() { kn get events --field-selector "involvedObject.name=$1" -o json | jq -r --arg r "$2" '.items[] | select(.reason == $r) | .message'; }
+# As with nodes_inside: that they cannot be read must not pass for "there is none".
+events_of() {
+  local events
+  events=$(kn get events --field-selector "involvedObject.name=$1" -o json) || {
+    echo "(the events of $1 cannot be read)"
+    return 1
+  }
+  jq -r --arg r "$2" '.items[] | select(.reason == $r) | .message' <<<"$events"
+}
 no_event() { same "events $2 of $1" "" "$(events_of "$1" "$2")"; }

@@ -331,7 +331,8 @@ static bool place_devices(struct allocator *a, size_t request, const struct opti
 	return false;
 }
 
-/* Every device that matches, or none. */
+/* Every device that matches, or none: one that another request of the claim has is not to be had.
+ */
 static bool place_all(struct allocator *a, size_t request, const struct option *o)
 {
 	size_t mark = a->slots_n;
@@ -343,7 +344,7 @@ static bool place_all(struct allocator *a, size_t request, const struct option *
 		a->fatal = r < 0;
 		if (r != 1)
 			continue;
-		if ((offer->taken && !o->admin) || a->slots_n == SLOTS_MAX) {
+		if ((!o->admin && (offer->taken || chosen(a, offer))) || a->slots_n == SLOTS_MAX) {
 			a->slots_n = mark;
 			return false;
 		}

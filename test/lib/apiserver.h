@@ -58,7 +58,7 @@ struct apiserver_fault {
 void apiserver_fault(struct apiserver *a, const struct apiserver_fault *f);
 void apiserver_clear(struct apiserver *a); /* forgets all faults */
 /* "update resourceslices status=409 times=3"; words: a verb, a resource, effect names, skip=,
- * times= (a number or "always"), percent=, status=, retry-after=, delay= (ms), name=. -EINVAL. */
+ * times= (a number or "always"), percent=, status=, retry-after=, delay= (ms). -EINVAL. */
 int apiserver_fault_text(struct apiserver *a, const char *text, struct err *e) NODISCARD;
 unsigned apiserver_struck(const struct apiserver *a); /* requests that met a fault */
 

@@ -11,7 +11,7 @@ enum {
 	APISERVER_OLD_MAX = 64,	      /* drained servers */
 	APISERVER_BODY_MAX = 3 << 20, /* as the real one */
 	APISERVER_ANSWER_MAX = 64 << 20,
-	APISERVER_COUNTERS = 64,
+	APISERVER_COUNTERS = 256,
 };
 
 /* One request. Owner: its HTTP/2 call, until on_gone. */

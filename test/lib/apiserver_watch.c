@@ -80,12 +80,13 @@ static void on_event(void *arg, const struct store_event *ev)
 		request_watch_end(r);
 }
 
+/* Of what this watch has told: a later version would make its client miss what is on its way. */
 void request_watch_bookmark(struct request *r)
 {
 	json_t *object = json_object();
 	char rv[24], version[64];
 
-	snprintf(rv, sizeof(rv), "%llu", (unsigned long long)store_rv(r->server->conf.store));
+	snprintf(rv, sizeof(rv), "%llu", (unsigned long long)store_watch_rv(r->watch));
 	snprintf(version, sizeof(version), "%s%s%s", r->route.group, *r->route.group ? "/" : "",
 		 r->route.version);
 	jx_set_text(object, "kind", r->route.kind->kind);

@@ -42,7 +42,8 @@ struct cel {
 	bool broken;			 /* not understood: no operator may hide it */
 	struct cel_value pool[LIST_MAX]; /* items of list literals */
 	size_t pool_n;
-	char scratch[TEXT_MAX]; /* lowerAscii() */
+	char scratch[TEXT_MAX]; /* of every lowerAscii() */
+	size_t scratch_n;
 };
 
 static struct cel_value value_or(struct cel *c);
@@ -328,13 +329,17 @@ static struct cel_value text_method(struct cel *c, struct sv name, struct sv s, 
 
 static struct cel_value lower(struct cel *c, const struct cel_value *of)
 {
-	size_t n = MIN(of->text.n, sizeof(c->scratch));
+	char *to = c->scratch + c->scratch_n;
+	size_t n = of->text.n;
 
 	if (of->kind != CEL_TEXT)
 		return fail(c, "lowerAscii() needs a string");
+	if (n > sizeof(c->scratch) - c->scratch_n)
+		return broken(c, "too much for lowerAscii()");
 	for (size_t i = 0; i < n; i++)
-		c->scratch[i] = (char)tolower((unsigned char)of->text.p[i]);
-	return text(CEL_TEXT, sv_make(c->scratch, n));
+		to[i] = (char)tolower((unsigned char)of->text.p[i]);
+	c->scratch_n += n;
+	return text(CEL_TEXT, sv_make(to, n));
 }
 
 static struct cel_value method(struct cel *c, const struct cel_value *of, struct sv name)

@@ -173,8 +173,6 @@ static size_t claims_for(const struct kubelet_pod *pod, const char *driver, bool
 			mine = mine || jx_is(json_array_get(c->drivers, d), driver);
 		if (!mine || !kubelet_claim_used_by(c, pod->uid) || (prepare && c->prepared))
 			continue;
-		if (!prepare && json_array_size(c->pods) > 1)
-			continue; /* others still use it */
 		must(n < CLAIMS_MAX);
 		out[n++] = c;
 	}
@@ -342,10 +340,41 @@ static void ended(struct kubelet_pod *pod)
 		pod_bury(pod);
 }
 
+/*
+ * Nobody may count on a claim that is being unprepared. The kubelet up to 1.36 lets a second pod in
+ * (kubernetes #140527); a node agent can do nothing about that, so the later one is shown here.
+ * What is prepared stays so until all of it is given back: after a failure the next pod is not
+ * prepared again.
+ */
+static void mark_busy(struct kubelet_pod *pod, bool busy)
+{
+	list_for_each (n, &pod->kubelet->claims) {
+		struct kubelet_claim *c = list_entry(n, struct kubelet_claim, node);
+
+		if (kubelet_claim_used_by(c, pod->uid))
+			c->busy = busy;
+	}
+}
+
+/*
+ * What others use too is let go before any call, as in unprepareResources(): of two pods that end
+ * together, the one that looks last is alone and unprepares.
+ */
+static void leave_shared(struct kubelet_pod *pod)
+{
+	list_for_each (n, &pod->kubelet->claims) {
+		struct kubelet_claim *c = list_entry(n, struct kubelet_claim, node);
+
+		if (json_array_size(c->pods) > 1)
+			kubelet_claim_use(c, pod->uid, false);
+	}
+}
+
 static void stop_fails(struct kubelet_pod *pod, const char *text)
 {
 	struct kubelet *k = pod->kubelet;
 
+	mark_busy(pod, false);
 	kubelet_failed(k, "pod %s/%s cannot end: %s", pod->ns, pod->name, text);
 	loop_timer_set(&pod->timer,
 		       k->conf.sync_ms + loop_random(k->loop) % (k->conf.sync_ms / 2 + 1));
@@ -353,23 +382,10 @@ static void stop_fails(struct kubelet_pod *pod, const char *text)
 
 static void stop_next(struct kubelet_pod *pod);
 
-/*
- * Nobody may count on a claim that is being unprepared. The kubelet up to 1.36 lets a second pod in
- * (kubernetes #140527); a node agent can do nothing about that, so the later one is shown here.
- */
-static void mark_busy(struct kubelet_rpc *rpc, bool busy)
-{
-	for (size_t i = 0; i < rpc->n; i++) {
-		rpc->claims[i]->busy = busy;
-		rpc->claims[i]->prepared = false;
-	}
-}
-
 static void on_unprepared(void *arg, bool ok, const struct err *e)
 {
 	struct kubelet_pod *pod = arg;
 
-	mark_busy(pod->rpc, false);
 	kubelet_rpc_free(&pod->rpc);
 	if (ok)
 		stop_next(pod);
@@ -389,8 +405,6 @@ static void stop_next(struct kubelet_pod *pod)
 		if (n)
 			pod->rpc = kubelet_rpc_start(pod->kubelet, driver, false, claims, n,
 						     on_unprepared, pod);
-		if (pod->rpc)
-			mark_busy(pod->rpc, true);
 		if (n && !pod->rpc) {
 			char text[160];
 
@@ -402,6 +416,14 @@ static void stop_next(struct kubelet_pod *pod)
 			return;
 	}
 	ended(pod);
+}
+
+static void unprepare(struct kubelet_pod *pod)
+{
+	leave_shared(pod);
+	mark_busy(pod, true);
+	list_drivers(pod);
+	stop_next(pod);
 }
 
 /* What a kubelet that starts would learn from the container runtime. */
@@ -428,8 +450,7 @@ static void stop(struct kubelet_pod *pod)
 	kubelet_rpc_free(&pod->rpc); /* the sync of a pod that is to end is cancelled */
 	loop_timer_stop(&pod->timer);
 	pod->state = POD_STOPPING;
-	list_drivers(pod);
-	stop_next(pod);
+	unprepare(pod);
 }
 
 /* ---- what happens to pods ---- */
@@ -464,8 +485,7 @@ static void on_timer(void *arg)
 	if (pod->state == POD_RUNNING) {
 		stop(pod);
 	} else if (pod->state == POD_STOPPING) {
-		list_drivers(pod);
-		stop_next(pod);
+		unprepare(pod);
 	} else {
 		loop_task_post(&pod->step);
 	}

@@ -113,6 +113,7 @@ struct store_watch;
 /* Events of a kind (NULL = all) behind `rv`; history must reach that far, see store_floor(). */
 struct store_watch *store_watch(struct store *s, const struct store_kind *k, uint64_t rv,
 				store_fn fn, void *arg);
-void store_unwatch(struct store_watch **w);  /* also from its callback */
-uint64_t store_floor(const struct store *s); /* events up to this one are forgotten */
-void store_forget_history(struct store *s);  /* as after a restart or a compaction */
+void store_unwatch(struct store_watch **w);	      /* also from its callback */
+uint64_t store_watch_rv(const struct store_watch *w); /* everything up to it was told */
+uint64_t store_floor(const struct store *s);	      /* events up to this one are forgotten */
+void store_forget_history(struct store *s);	      /* as after a restart or a compaction */

@@ -125,6 +125,11 @@ void store_unwatch(struct store_watch **wp)
 		bury(w->store);
 }
 
+uint64_t store_watch_rv(const struct store_watch *w)
+{
+	return w->seen;
+}
+
 uint64_t store_floor(const struct store *s)
 {
 	return s->floor;

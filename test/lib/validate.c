@@ -2,6 +2,8 @@
 
 #include <ctype.h>
 
+#include "core/mem.h"
+#include "test/lib/cel.h"
 #include "test/lib/jx.h"
 
 enum {
@@ -12,6 +14,7 @@ enum {
 	LABEL_MAX = 63,
 	IDENTIFIER_MAX = 32,
 	RESULTS_MAX = 32,
+	SUBDOMAIN_MAX = 253,
 };
 
 struct check {
@@ -35,6 +38,29 @@ static bool dns_label(const char *s)
 	return true;
 }
 
+/* Labels with dots between them. */
+static bool dns_subdomain(struct sv s, size_t max)
+{
+	bool good = s.n > 0 && s.n <= max && s.p[s.n - 1] != '.';
+
+	while (good && s.n) {
+		char *label _mem_free_ = sv_dup(sv_cut(&s, '.'));
+
+		good = dns_label(label);
+	}
+	return good;
+}
+
+/* One or more subdomains with slashes between them. */
+static bool pool_name(struct sv s)
+{
+	bool good = s.n > 0 && s.n <= SUBDOMAIN_MAX && s.p[s.n - 1] != '/';
+
+	while (good && s.n)
+		good = dns_subdomain(sv_cut(&s, '/'), SUBDOMAIN_MAX);
+	return good;
+}
+
 static bool identifier(const char *s)
 {
 	size_t n = strlen(s);
@@ -54,7 +80,7 @@ static bool qualified_name(const char *s)
 
 	if (!slash)
 		return identifier(s);
-	return slash > s && slash - s <= LABEL_MAX && identifier(slash + 1);
+	return dns_subdomain(sv_make(s, (size_t)(slash - s)), LABEL_MAX) && identifier(slash + 1);
 }
 
 static bool number(struct sv s)
@@ -82,6 +108,15 @@ static bool semver(const char *text)
 	return parts == 3 && text[core ? core - 1 : 0] != '.';
 }
 
+/* Exactly one value, of the type that its name says. Lists need a gate that is off. */
+static bool one_value(const json_t *value)
+{
+	return json_object_size(value) == 1 &&
+	       (json_is_integer(jx_get(value, "int")) || json_is_boolean(jx_get(value, "bool")) ||
+		json_is_string(jx_get(value, "string")) ||
+		json_is_string(jx_get(value, "version")));
+}
+
 static int check_attribute(const struct check *c, const char *field, const char *name,
 			   const json_t *value)
 {
@@ -93,7 +128,7 @@ static int check_attribute(const struct check *c, const char *field, const char 
 			   "\"%s\": a valid C identifier must be "
 			   "used",
 			   name);
-	if (json_object_size(value) != 1)
+	if (!one_value(value))
 		return BAD(c, "FieldValueInvalid", field, "exactly one value must be specified");
 	if (strlen(text) > VALUE_MAX || strlen(version) > VALUE_MAX)
 		return BAD(c, "FieldValueTooLong", field, "may not be more than 64 bytes");
@@ -109,6 +144,7 @@ static int check_device(const struct check *c, size_t i, const json_t *d)
 	json_t *attributes = jx_get(d, "attributes"), *capacity = jx_get(d, "capacity"), *value;
 	char field[160];
 	const char *key;
+	__int128 amount;
 	int r;
 
 	snprintf(field, sizeof(field), "spec.devices[%zu].name", i);
@@ -132,7 +168,8 @@ static int check_device(const struct check *c, size_t i, const json_t *d)
 	json_object_foreach(capacity, key, value)
 	{
 		snprintf(field, sizeof(field), "spec.devices[%zu].capacity[%.60s]", i, key);
-		if (!qualified_name(key) || !json_is_string(jx_get(value, "value")))
+		if (!qualified_name(key) ||
+		    cel_quantity(sv_str(jx_text(jx_get(value, "value"))), &amount) < 0)
 			return BAD(c, "FieldValueInvalid", field, "\"%s\"", key);
 	}
 	return 0;
@@ -193,10 +230,14 @@ static int check_slice(const struct check *c, const json_t *old)
 
 	if (!*jx_text(jx_get(spec, "driver")))
 		return BAD(c, "FieldValueRequired", "spec.driver", "must be set");
-	if (strlen(jx_text(jx_get(spec, "driver"))) > LABEL_MAX)
-		return BAD(c, "FieldValueTooLong", "spec.driver", "may not be more than 63 bytes");
-	if (!*jx_text(jx_get(pool, "name")))
-		return BAD(c, "FieldValueRequired", "spec.pool.name", "must be set");
+	if (!dns_subdomain(sv_str(jx_text(jx_get(spec, "driver"))), LABEL_MAX))
+		return BAD(c, "FieldValueInvalid", "spec.driver",
+			   "must be a DNS subdomain of at most 63 bytes");
+	if (!pool_name(sv_str(jx_text(jx_get(pool, "name")))))
+		return BAD(c, "FieldValueInvalid", "spec.pool.name",
+			   "must be DNS subdomains with slashes between them");
+	if (!dns_subdomain(sv_str(jx_name(c->object)), SUBDOMAIN_MAX))
+		return BAD(c, "FieldValueInvalid", "metadata.name", "must be a DNS subdomain");
 	if (jx_int(jx_get(pool, "resourceSliceCount")) < 1)
 		return BAD(c, "FieldValueInvalid", "spec.pool.resourceSliceCount",
 			   "%lld: must be greater than zero",
@@ -232,6 +273,17 @@ static int check_claim(const struct check *c, const json_t *old)
 	return 0;
 }
 
+/* core/v1: an Event lies beside what it tells of; of what has no namespace, in "default". */
+static int check_event(const struct check *c)
+{
+	const char *about = jx_text(jx_get(c->object, "involvedObject", "namespace"));
+
+	if (strcmp(jx_ns(c->object), *about ? about : "default") != 0)
+		return BAD(c, "FieldValueInvalid", "involvedObject.namespace",
+			   "\"%s\": does not match event.namespace", about);
+	return 0;
+}
+
 int validate_object(void *ctx, const struct store_kind *k, const json_t *old, const json_t *object,
 		    struct store_error *e)
 {
@@ -242,7 +294,83 @@ int validate_object(void *ctx, const struct store_kind *k, const json_t *old, co
 		return check_slice(&c, old);
 	if (!strcmp(k->resource, "resourceclaims"))
 		return check_claim(&c, old);
-	return 0;
+	return strcmp(k->resource, "events") ? 0 : check_event(&c);
+}
+
+/* ---- what the server does to a slice before it looks ---- */
+
+static const char *const slice_members[] = { "apiVersion", "kind", "metadata", "spec", NULL };
+static const char *const spec_members[] = { "driver",
+					    "pool",
+					    "nodeName",
+					    "nodeSelector",
+					    "allNodes",
+					    "devices",
+					    "perDeviceNodeSelection",
+					    "sharedCounters",
+					    NULL };
+static const char *const pool_members[] = { "name", "generation", "resourceSliceCount", NULL };
+static const char *const device_members[] = { "name",
+					      "attributes",
+					      "capacity",
+					      "consumesCounters",
+					      "nodeName",
+					      "nodeSelector",
+					      "allNodes",
+					      "taints",
+					      "bindsToNode",
+					      "bindingConditions",
+					      "bindingFailureConditions",
+					      "allowMultipleAllocations",
+					      NULL };
+
+/* A member that the server does not know goes without a word (fieldValidation=Warn). */
+static void drop_unknown(json_t *object, const char *const *known)
+{
+	const char *key;
+	json_t *value;
+	void *tmp;
+
+	json_object_foreach_safe(object, tmp, key, value)
+	{
+		const char *const *k = known;
+
+		while (*k && strcmp(*k, key) != 0)
+			k++;
+		if (!*k)
+			json_object_del(object, key);
+	}
+}
+
+/* "2048Mi" comes back as "2Gi": the greatest suffix that leaves a whole number. */
+static void put_canonical(json_t *capacity)
+{
+	static const char *const suffixes[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };
+	struct sv rest = sv_str(jx_text(jx_get(capacity, "value")));
+	size_t digits = strspn(jx_text(jx_get(capacity, "value")), "0123456789"), unit = 0;
+	uint64_t n;
+	char out[32];
+
+	if (sv_u64(sv_make(rest.p, digits), &n) < 0 || !n)
+		return;
+	rest = sv_drop(rest, digits);
+	for (unit = 1; unit < ARRAY_LEN(suffixes) && !sv_eqs(rest, suffixes[unit]); unit++)
+		;
+	if (unit == ARRAY_LEN(suffixes))
+		return; /* decimal: as it is */
+	for (; n % 1024 == 0 && unit + 1 < ARRAY_LEN(suffixes); unit++)
+		n /= 1024;
+	snprintf(out, sizeof(out), "%llu%s", (unsigned long long)n, suffixes[unit]);
+	jx_set_text(capacity, "value", out);
+}
+
+static void as_stored(json_t *device)
+{
+	json_t *value;
+	const char *key;
+
+	drop_unknown(device, device_members);
+	json_object_foreach(jx_get(device, "capacity"), key, value) put_canonical(value);
 }
 
 void validate_drop(json_t *object, const struct store_kind *k, const char *const *members)
@@ -251,6 +379,11 @@ void validate_drop(json_t *object, const struct store_kind *k, const char *const
 
 	if (strcmp(k->resource, "resourceslices") != 0)
 		return;
+	drop_unknown(object, slice_members);
+	drop_unknown(jx_get(object, "spec"), spec_members);
+	drop_unknown(jx_get(object, "spec", "pool"), pool_members);
+	for (size_t i = 0; i < json_array_size(devices); i++)
+		as_stored(json_array_get(devices, i));
 	for (; members && *members; members++) {
 		json_object_del(jx_get(object, "spec"), *members);
 		for (size_t i = 0; i < json_array_size(devices); i++) {

@@ -8,8 +8,9 @@ struct json_t;
 int validate_object(void *ctx, const struct store_kind *k, const struct json_t *old,
 		    const struct json_t *object, struct store_error *e);
 /*
- * Feature gates that are off: their fields are dropped from a slice before it is stored, silently,
- * as the API server does. A list ending with NULL of "taints", "consumesCounters", or the name of
- * an attribute.
+ * What the API server does silently to a slice before it is stored: members that it does not know
+ * are dropped, quantities get their canonical form, and the fields of feature gates that are off
+ * are dropped: a list ending with NULL of "taints", "consumesCounters", or the name of an
+ * attribute.
  */
 void validate_drop(struct json_t *object, const struct store_kind *k, const char *const *members);

@@ -72,7 +72,7 @@ static void surge(struct sim *s)
 	struct lab_node *old = present(s);
 	bool fails = sim_dice(s, 3) == 0;
 
-	if (s->nodes_n == SIM_NODES_MAX)
+	if (s->nodes_n == SIM_NODES_MAX || s->lab->disks_n == LAB_DISKS_MAX)
 		return;
 	sim_note(s, "a second instance starts%s", fails ? " and dies" : "");
 	start_instance(s);
@@ -279,8 +279,9 @@ static void gpu_fault(struct sim *s)
 {
 	struct gpu_script *g = &s->lab->gpus;
 	struct gpu_script_gpu *gpu = &g->gpus[sim_dice(s, SIM_GPUS)];
+	uint64_t what = sim_dice(s, 4);
 
-	switch (sim_dice(s, 4)) {
+	switch (what) {
 	case 0:
 		gpu->present = !gpu->present;
 		sim_note(s, "%s %s", gpu->uuid, gpu->present ? "is back" : "is lost");
@@ -299,7 +300,11 @@ static void gpu_fault(struct sim *s)
 		sim_note(s, "the GPUs' driver %s", *g->broken ? "hangs" : "answers");
 		break;
 	}
-	inventory_rescan(s->lab->inventory, "sim");
+	/* One GPU's news comes as the kernel tells it. */
+	if (what < 2)
+		lab_uevent(s->lab, gpu->pci);
+	else
+		inventory_rescan(s->lab->inventory, "sim");
 }
 
 static void device_fault(struct sim *s)

@@ -1,4 +1,7 @@
-/* What must hold, judged from outside: files, objects, the kubelet; never from tundra's memory. */
+/*
+ * What must hold, judged from outside: files, objects, the kubelet. Of tundra's memory only whether
+ * it holds a device when all is over.
+ */
 #include <stdarg.h>
 
 #include "core/fsx.h"
@@ -206,11 +209,43 @@ void sim_check(struct sim *s)
 
 /* ---- when it is quiet ---- */
 
+/* A spec may be away while something is wrong; then it is written anew. */
+static void check_records(struct sim *s)
+{
+	struct records r;
+
+	read_records(s, &r);
+	map_for_each (e, &r.by_uid) {
+		const struct ledger_claim *c = e->value;
+
+		if (!lab_cdi_exists(s->lab, c->uid))
+			sim_violated(s, "claim %s has a record and no CDI spec", c->name);
+	}
+	records_done(&r);
+}
+
+/* What the slices offer is what is there, each GPU once. */
+static void check_published(struct sim *s)
+{
+	unsigned seen[SIM_GPUS] = { 0 };
+	char uuid[64];
+
+	if (lab_published(s->lab) != SIM_GPUS)
+		sim_violated(s, "%zu of %d GPUs are published", lab_published(s->lab), SIM_GPUS);
+	for (size_t i = 0; lab_published_uuid(s->lab, i, uuid, sizeof(uuid)); i++)
+		for (size_t g = 0; g < SIM_GPUS; g++)
+			seen[g] += !strcmp(uuid, s->lab->gpus.gpus[g].uuid);
+	for (size_t g = 0; g < SIM_GPUS; g++)
+		if (seen[g] != 1)
+			sim_violated(s, "%s is published %u times", s->lab->gpus.gpus[g].uuid,
+				     seen[g]);
+}
+
 void sim_check_settled(struct sim *s)
 {
 	sim_check(s);
-	if (lab_published(s->lab) != SIM_GPUS)
-		sim_violated(s, "%zu of %d GPUs are published", lab_published(s->lab), SIM_GPUS);
+	check_published(s);
+	check_records(s);
 	for (size_t i = 0; i < s->pods_n; i++) {
 		const struct sim_pod *pod = &s->pods[i];
 		char *devices = lab_allocated(s->lab, pod->claim);

@@ -4,6 +4,7 @@
 
 #include "core/fsx.h"
 #include "core/mem.h"
+#include "k8s/api/base64.h"
 #include "k8s/api/yaml.h"
 #include "test/lib/controllers.h"
 #include "test/lib/jx.h"
@@ -105,31 +106,9 @@ static int start_api(struct cluster *c, struct err *e)
 	return r;
 }
 
-static char *base64(const char *text)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t n = strlen(text), o = 0;
-	char *out = mem_alloc((n + 2) / 3 * 4 + 1);
-
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)(unsigned char)text[i] << 16;
-
-		v |= i + 1 < n ? (uint32_t)(unsigned char)text[i + 1] << 8 : 0;
-		v |= i + 2 < n ? (unsigned char)text[i + 2] : 0;
-		out[o++] = digits[v >> 18];
-		out[o++] = digits[v >> 12 & 63];
-		out[o++] = (char)(i + 1 < n ? digits[v >> 6 & 63] : '=');
-		out[o++] = (char)(i + 2 < n ? digits[v & 63] : '=');
-	}
-	out[o] = '\0';
-	return out;
-}
-
 static int write_kubeconfig(struct cluster *c, struct err *e)
 {
 	char *path = mem_printf("%s/kubeconfig", c->conf.dir);
-	char *ca = c->conf.tls ? base64(c->pki.ca) : NULL;
 	struct buf text;
 	int r;
 
@@ -138,8 +117,11 @@ static int write_kubeconfig(struct cluster *c, struct err *e)
 		   "apiVersion: v1\nkind: Config\ncurrent-context: dev\nclusters:\n- name: dev\n"
 		   "  cluster:\n    server: %s\n",
 		   c->url);
-	if (ca)
-		buf_printf(&text, "    certificate-authority-data: %s\n", ca);
+	if (c->conf.tls) {
+		buf_puts(&text, "    certificate-authority-data: ");
+		base64_encode(sv_str(c->pki.ca), &text);
+		buf_putc(&text, '\n');
+	}
 	buf_printf(&text,
 		   "users:\n- name: dev\n  user:\n    token: %s\ncontexts:\n- name: dev\n"
 		   "  context:\n    cluster: dev\n    user: dev\n    namespace: default\n",
@@ -148,7 +130,6 @@ static int write_kubeconfig(struct cluster *c, struct err *e)
 	if (r < 0)
 		r = err_sys(e, r, "cannot write %s", path);
 	buf_done(&text);
-	mem_free(ca);
 	mem_free(path);
 	return r;
 }

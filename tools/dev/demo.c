@@ -22,6 +22,7 @@ struct demo {
 	enum phase phase;
 	uint64_t since_ms;
 	size_t gpus, used, rows;
+	const char *first; /* pod that ends for the one that waits */
 	char late[16];
 };
 
@@ -164,13 +165,15 @@ static void ask_admin(struct demo *d)
 static const struct {
 	size_t gpus;
 	void (*ask)(struct demo *d);
+	const char *pod; /* one of those that hold them */
 	const char *what;
 } asks[] = {
-	{ 2, ask_template, "two pods with a GPU each, from a claim template" },
-	{ 2, ask_pair, "one pod with two GPUs of the same product" },
-	{ 1, ask_memory, "one GPU with at least 10 GiB, by CEL" },
-	{ 1, ask_shared, "two pods that share one claim, its first alternative impossible" },
-	{ 0, ask_admin, "a monitor with admin access to every GPU" },
+	{ 2, ask_template, "train-a", "two pods with a GPU each, from a claim template" },
+	{ 2, ask_pair, "pair", "one pod with two GPUs of the same product" },
+	{ 1, ask_memory, "big", "one GPU with at least 10 GiB, by CEL" },
+	{ 1, ask_shared, "shared-1",
+	  "two pods that share one claim, its first alternative impossible" },
+	{ 0, ask_admin, "monitor", "a monitor with admin access to every GPU" },
 };
 
 static void begin(struct demo *d)
@@ -183,6 +186,7 @@ static void begin(struct demo *d)
 			continue;
 		say(d, "asking for %s", asks[i].what);
 		asks[i].ask(d);
+		d->first = d->first ? d->first : asks[i].pod;
 		d->used += asks[i].gpus;
 	}
 	/* One more than is left: it waits until somebody ends. */
@@ -264,17 +268,25 @@ static size_t list_specs(struct demo *d)
 	return d->rows;
 }
 
-static void show_prepared(struct demo *d)
+/* Each prepared claim has its spec; no container would start without. */
+static bool show_prepared(struct demo *d)
 {
+	size_t claims = 0, specs;
+
 	blank(d);
 	say(d, "Prepared claims, as the driver answered the kubelet (request, device, CDI id):");
 	for (size_t i = 0; i < store_count(d->store, d->claims); i++)
-		if (jx_get(store_at(d->store, d->claims, i), "status", "allocation"))
+		if (jx_get(store_at(d->store, d->claims, i), "status", "allocation")) {
 			show_claim(d, store_at(d->store, d->claims, i));
+			claims++;
+		}
 	blank(d);
 	say(d, "CDI specs written:");
-	(void)list_specs(d);
+	specs = list_specs(d);
+	if (specs != claims)
+		say(d, "%zu claims are prepared, %zu CDI specs are there", claims, specs);
 	blank(d);
+	return specs == claims;
 }
 
 /* ---- giving back ---- */
@@ -352,7 +364,7 @@ static void finish(struct demo *d, bool ok)
 static void step_slices(struct demo *d)
 {
 	d->gpus = count_gpus(d);
-	if (!d->gpus)
+	if (d->gpus < d->conf.gpus)
 		return;
 	begin(d);
 	enter(d, AWAIT_PODS);
@@ -362,13 +374,12 @@ static void step_pods(struct demo *d)
 {
 	if (!all_run(d, false))
 		return;
-	show_prepared(d);
-	if (!d->used) {
-		finish(d, true);
+	if (!show_prepared(d)) {
+		finish(d, false);
 		return;
 	}
-	say(d, "ending pod train-a: its GPU goes to the pod that waits");
-	delete_pod(d, "train-a");
+	say(d, "ending pod %s: its GPU goes to the pod that waits", d->first);
+	delete_pod(d, d->first);
 	enter(d, AWAIT_LATE);
 }
 
@@ -407,7 +418,7 @@ static void on_timer(void *arg)
 							  [AWAIT_PODS] = step_pods,
 							  [AWAIT_LATE] = step_late,
 							  [AWAIT_END] = step_end };
-	static const char *const awaited[] = { [AWAIT_SLICES] = "a driver to publish GPUs",
+	static const char *const awaited[] = { [AWAIT_SLICES] = "a driver to publish all GPUs",
 					       [AWAIT_PODS] = "the pods to run",
 					       [AWAIT_LATE] = "the late pod to run",
 					       [AWAIT_END] = "everything to be given back" };
@@ -417,8 +428,9 @@ static void on_timer(void *arg)
 	if (d->phase == OVER)
 		return;
 	if (loop_now_ms(d->loop) - d->since_ms > d->conf.wait_ms) {
-		say(d, "waited %llu s in vain for %s", (unsigned long long)d->conf.wait_ms / 1000,
-		    awaited[d->phase]);
+		say(d, "waited %llu s in vain for %s; %zu of %zu are published",
+		    (unsigned long long)d->conf.wait_ms / 1000, awaited[d->phase], count_gpus(d),
+		    d->conf.gpus);
 		finish(d, false);
 		return;
 	}

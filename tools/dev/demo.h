@@ -8,7 +8,8 @@
 struct demo;
 struct demo_conf {
 	struct cluster *cluster;
-	uint64_t wait_ms; /* for the first slice, and for each later step */
+	uint64_t wait_ms; /* for the first slices, and for each later step */
+	size_t gpus;	  /* fewer published GPUs are none yet */
 	bool once;	  /* gives all back and ends; else the pods stay */
 	/* ok: the job was done. `once` only when it is all over, else when the pods run. */
 	void (*done)(void *arg, bool ok);

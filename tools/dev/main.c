@@ -16,7 +16,7 @@ enum { EXIT_USAGE = 2, HELP_MAX = 64 << 10 };
 
 struct options {
 	char *dir, *node, *faults, *manifests;
-	int64_t nodes, port, wait_ms, sync_ms;
+	int64_t nodes, port, wait_ms, sync_ms, gpus;
 	bool tls, trace, once, quiet, help;
 };
 
@@ -89,6 +89,14 @@ static const struct conf_option table[] = {
 	  .kind = CONF_BOOL,
 	  AT(once),
 	  .help = "demo: give everything back and end" },
+	{ .name = "gpus",
+	  .arg = "N",
+	  .otherwise = "1",
+	  .min = 1,
+	  .max = 100000,
+	  .kind = CONF_INT,
+	  AT(gpus),
+	  .help = "demo: how many must be published, on all nodes, before it begins" },
 	{ .name = "wait",
 	  .arg = "TIME",
 	  .otherwise = "60s",
@@ -160,6 +168,7 @@ static int run(struct dev *d, bool demo)
 					   .trace = d->o.trace,
 					   .arg = d };
 	struct demo_conf demo_conf = { .wait_ms = (uint64_t)d->o.wait_ms,
+				       .gpus = (size_t)d->o.gpus,
 				       .once = d->o.once,
 				       .done = on_demo,
 				       .on_line = on_line,

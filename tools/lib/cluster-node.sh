@@ -39,11 +39,11 @@ proc_start() {
   }
 }
 
-# proc_stop NAME SECONDS: SIGTERM, and SIGKILL when the time is over.
+# proc_stop NAME SECONDS: SIGTERM, and SIGKILL when the time is over; 0 is SIGKILL at once, as a crash is.
 proc_stop() {
   local pid
   pid=$(proc_pid "$1") || { rm -f "$STATE/pid/$1"; return 0; }
-  kill -TERM "$pid" 2>/dev/null || true
+  [ "$2" -eq 0 ] || kill -TERM "$pid" 2>/dev/null || true
   if ! wait_until "$2" proc_gone "$1"; then
     kill -KILL "$pid" 2>/dev/null || true
     wait_until 5 proc_gone "$1" || die "$1 (pid $pid) does not end, not even by SIGKILL"

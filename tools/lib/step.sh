@@ -3,7 +3,8 @@
 # Sourced, never run. The caller sets LOG before its first step.
 
 TUNDRA_CACHE=${TUNDRA_CACHE:-$HOME/.cache/tundra}
-STEP_PGID=
+STEP_PGID='' TICKER_PGID=''
+LOG_MAX=16000000
 
 # A failure names its cause and the place to read on; the exit status tells the rest.
 die() {
@@ -25,10 +26,11 @@ seconds_since() {
 }
 
 # A step may start children of its own (compilers, apt): they all sit in its process group, so an interrupted
-# script leaves none behind.
+# script leaves none behind, nor the ticker that tells of its progress.
 step_abort() {
-  [ -z "$STEP_PGID" ] || kill -TERM -- "-$STEP_PGID" 2>/dev/null || true
-  STEP_PGID=
+  local group
+  for group in $STEP_PGID $TICKER_PGID; do kill -TERM -- "-$group" 2>/dev/null || true; done
+  STEP_PGID='' TICKER_PGID=''
 }
 trap step_abort EXIT
 trap 'exit 130' INT
@@ -37,17 +39,19 @@ trap 'exit 143' TERM
 # step TEXT COMMAND...: runs the command with its output in $LOG and prints one line: text, progress every 30 s, result, time.
 # The command runs in a background shell because `set -e` would be off inside it if it stood in an `if`.
 step() {
-  local text=$1 begin ticker rc=0 mark
+  local text=$1 begin rc=0 mark
   shift
   begin=$(now_cs)
   mkdir -p "$(dirname "$LOG")"
+  # Every run adds to it: the one before last is forgotten some day.
+  [ "$(stat -c %s "$LOG" 2>/dev/null || echo 0)" -lt "$LOG_MAX" ] || mv "$LOG" "$LOG.old"
   printf '\n=== %s: %s\n' "$(date -u +%FT%TZ)" "$text" >>"$LOG"
   mark=$(wc -c <"$LOG")
   printf '%-58s ' "$text"
   # Own process groups (set -m), so that each ends with its children: a ticker's orphaned `sleep` would keep a caller's lock.
   set -m
   (while sleep 30; do printf '%ss ' "$((($(now_cs) - begin) / 100))"; done) 2>/dev/null 9>&- &
-  ticker=$!
+  TICKER_PGID=$!
   (
     set +m
     "$@"
@@ -55,9 +59,10 @@ step() {
   STEP_PGID=$!
   set +m
   wait "$STEP_PGID" || rc=$?
-  STEP_PGID=
-  kill -- "-$ticker" 2>/dev/null || true
-  wait "$ticker" 2>/dev/null || true
+  STEP_PGID=''
+  kill -- "-$TICKER_PGID" 2>/dev/null || true
+  wait "$TICKER_PGID" 2>/dev/null || true
+  TICKER_PGID=''
   if [ "$rc" -ne 0 ]; then
     printf 'FAILED after %s s\n' "$(seconds_since "$begin")"
     tail -c "+$((mark + 1))" "$LOG" | tail -n 15 | sed 's/^/    /' >&2

@@ -5,7 +5,7 @@ for i in $(seq "$GPU_COUNT"); do pod "p$i" template=one; done
 for i in $(seq "$GPU_COUNT"); do running "p$i" 60; done
 for i in $(seq "$GPU_COUNT"); do sees_its_gpus "p$i"; done
 pod late template=one
-refused() { [ -n "$(events_of late FailedScheduling)" ]; }
+refused() { events_of late FailedScheduling | grep -q .; }
 eventually 15 "the scheduler says that nothing is free" refused
 same "phase of the ninth" Pending "$(phase late)"
 freed=$(nodes_inside p3)

@@ -13,13 +13,11 @@ kubelet_start
 # It deletes the slices a moment after its start: others must be there, not the same still.
 back() { [ "$(slice_devices)" = "$GPU_COUNT" ] && [ "$(slice_uids)" != "$before" ]; }
 eventually 60 "the slices are back" back
-# And takes a moment until it knows its pods again.
-eventually 60 "the kubelet serves exec again" inside a main true
 same "container after the restart" "$id" "$(container_id a)"
 sees_its_gpus a main c
 
-# The end of process 1 may take the exec along before it has ended by itself: 137.
-inside a main sh -c 'kill -TERM 1' || same "status of exec" 137 "$?"
+# The shell that asks for it may be taken down with the container before it can answer.
+inside a main sh -c 'kill -TERM 1' || true
 restarted() { [ "$(container_id a)" != "$id" ] && [ "$(kn get pod a -o jsonpath='{.status.containerStatuses[0].ready}')" = true ]; }
 eventually 60 "the container has restarted" restarted
 same "GPU after the container's restart" "$minor" "$(nodes_inside a)"

@@ -10,8 +10,7 @@ pod deaf template=one '.spec.terminationGracePeriodSeconds = 8
 running deaf
 minor=$(nodes_inside deaf)
 # The container's process on this machine: the only witness once the pod's object is gone.
-id=$(container_id deaf | sed 's,.*//,,')
-old=$("$CLUSTER" ctr tasks ls 2>/dev/null | awk -v id="$id" '$1 == id { print $2 }')
+old=$(pid_of_container "$(container_id deaf | sed 's,.*//,,')")
 [ -n "$old" ] || fail "no process of the old container found"
 kn delete pod deaf --force --grace-period=0 >&2
 pod next template=one

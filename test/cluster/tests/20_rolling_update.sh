@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # A new instance starts beside the running one and takes over: pods keep their GPUs, pods start all the while, no slice is written.
+restarts=$(driver_restarts)
 claim_template one "$(gpu_request 1)"
 pod before template=one
 running before
@@ -18,4 +19,7 @@ pod after template=one
 running after
 for p in before during1 during2 during3 after; do sees_its_gpus "$p"; done
 slices | jq -r '.items[].metadata | "\(.name) \(.resourceVersion)"' | diff -u "$WORK/slices" - >&2 || fail "a slice was written"
+# It is another pod now, which counts from zero.
+same "restarts of the new driver" 0 "$(driver_restarts)"
+expect_restarts $((-restarts))
 delete_pods before during1 during2 during3 after

@@ -234,6 +234,19 @@ void lab_rescan(struct lab *l)
 	lab_pass(l, 2000);
 }
 
+void lab_uevent(struct lab *l, const char *pci)
+{
+	char event[160];
+	int n = snprintf(event, sizeof(event),
+			 "unbind@/devices/pci\nACTION=unbind\nDEVPATH=/devices/pci\n"
+			 "SUBSYSTEM=pci\nPCI_SLOT_NAME=%s\n",
+			 pci);
+
+	for (int i = 0; i < n; i++)
+		event[i] = event[i] == '\n' ? '\0' : event[i];
+	must(send(l->uevents[0], event, (size_t)n, 0) == n);
+}
+
 /* ---- the API server ---- */
 
 void lab_api_again(struct lab *l)

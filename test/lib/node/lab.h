@@ -69,8 +69,7 @@ struct lab {
 
 /* The world with its GPUs found; seeds its dice. */
 struct lab *lab_new(size_t gpus, uint64_t seed);
-void lab_free(
-    struct lab **l); /* fails when its folder holds more than it should: see lab_clean() */
+void lab_free(struct lab **l); /* with its folder */
 
 /* ---- time ---- */
 /* Turns until the condition holds, at most `ms` of virtual time; false: it never did. */
@@ -86,6 +85,8 @@ void lab_disk_kill(struct lab_disk *d);		      /* as SIGKILL from outside */
 void lab_disk_restart(
     struct lab_disk *d);	/* a new tundra has a new worker, with no memory of old */
 void lab_rescan(struct lab *l); /* the GPUs changed; returns when seen */
+/* The kernel tells that a PCI device was bound or unbound. */
+void lab_uevent(struct lab *l, const char *pci);
 struct lab_plans *lab_plans(void);
 void lab_plans_release(void);
 void lab_api_again(struct lab *l);   /* a new client, as after a restart */
@@ -111,6 +112,8 @@ void lab_delete_all(struct lab *l, const char *resource);
 void lab_claim_end(struct lab *l, const char *name);
 /* Devices that all slices of the driver offer. */
 size_t lab_published(struct lab *l);
+/* UUID of the i-th of them; false: there are no more. */
+bool lab_published_uuid(struct lab *l, size_t i, char *out, size_t size);
 /* The devices that a claim is allocated, "gpu-0,gpu-1"; "" = none. Caller frees. */
 char *lab_allocated(struct lab *l, const char *name);
 /* How many Events of this reason; *message: of the last one, valid until the next turn. */

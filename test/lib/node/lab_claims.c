@@ -53,6 +53,11 @@ size_t lab_published(struct lab *l)
 	return lab_count_published(l->store);
 }
 
+bool lab_published_uuid(struct lab *l, size_t i, char *out, size_t size)
+{
+	return lab_uuid_published(l->store, i, out, size);
+}
+
 char *lab_allocated(struct lab *l, const char *name)
 {
 	return lab_allocated_devices(l->store, name);

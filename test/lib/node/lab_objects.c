@@ -154,6 +154,25 @@ size_t lab_count_published(struct store *s)
 	return n;
 }
 
+bool lab_uuid_published(struct store *s, size_t i, char *out, size_t size)
+{
+	const struct store_kind *k = kind_of(s, "resourceslices");
+
+	for (size_t at = 0; at < store_count(s, k); at++) {
+		const json_t *devices = jx_get(store_at(s, k, at), "spec", "devices");
+		size_t n = json_array_size(devices);
+
+		if (i < n) {
+			snprintf(out, size, "%s",
+				 jx_text(jx_get(json_array_get(devices, i), "attributes", "uuid",
+						"string")));
+			return true;
+		}
+		i -= n;
+	}
+	return false;
+}
+
 char *lab_allocated_devices(struct store *s, const char *name)
 {
 	const json_t *claim = store_get(s, kind_of(s, "resourceclaims"), "default", name);

@@ -13,5 +13,6 @@ void lab_delete_pod(struct store *s, const char *name, bool force);
 const char *lab_phase_of_pod(struct store *s, const char *name);
 void lab_end_claim(struct store *s, const char *name);
 size_t lab_count_published(struct store *s);
+bool lab_uuid_published(struct store *s, size_t i, char *out, size_t size);
 char *lab_allocated_devices(struct store *s, const char *name);
 void lab_delete_objects(struct store *s, const char *resource);
