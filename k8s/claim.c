@@ -79,7 +79,7 @@ struct err *claim_error(struct claim *c)
 }
 
 /* A claim at rest keeps its record and no more: there may be ten thousand. */
-void claim_shed(struct claim *c)
+static void shed(struct claim *c)
 {
 	allocation_done(&c->alloc);
 	mem_free(c->error);
@@ -100,7 +100,7 @@ void claim_move(struct claim *c, enum claim_state next)
 	if (next != STORING && next != APPLYING)
 		cdi_drop_ahead(&c->ahead);
 	if (next == PREPARED)
-		claim_shed(c);
+		shed(c);
 	if (was == (next == PREPARED))
 		return;
 	o->prepared += next == PREPARED ? 1u : (size_t)-1;
@@ -272,7 +272,7 @@ static void claim_free(void *arg)
 	struct claim *c = arg;
 
 	ledger_claim_free(&c->record);
-	claim_shed(c);
+	shed(c);
 	cdi_drop_ahead(&c->ahead);
 	plan_free(&c->plan);
 	mem_free(c->uid);
@@ -400,9 +400,18 @@ static void start_unprepare(struct claim *c)
 		on_plan(c, 0, NULL);
 }
 
-/* It stays on disk and held: the kubelet asks again. */
+/*
+ * It stays on disk and held: the kubelet asks again. Until then it takes the claim for prepared and
+ * starts other pods of it without asking (kubelet 1.36), so the CDI file comes back.
+ */
 static void unprepare_failed(struct claim *c)
 {
+	struct err e = { 0 };
+
+	if (c->deleting && c->record && claim_write_cdi(c, &e) < 0)
+		log_warn("CDI spec of a claim that could not be unprepared is not written back",
+			 LOG_S("claim", c->name), LOG_S("uid", c->uid),
+			 LOG_S("error", err_text(&e)));
 	fail_all(&c->unprepares, c->result, err_text(claim_error(c)));
 	fail_all(&c->prepares, c->result, err_text(claim_error(c)));
 	claim_move(c, PREPARED);
@@ -500,7 +509,7 @@ static void verify(struct claim *c)
 	int r;
 
 	phase_end(c, CLAIM_PHASE_WAIT);
-	r = claim_write_cdi(c);
+	r = claim_write_cdi(c, claim_error(c));
 	if (r < 0) {
 		prepare_fails(c, r);
 		return;
@@ -676,7 +685,7 @@ static void tick_applying(struct claim *c)
 		return;
 	c->answered = false;
 	if (c->result >= 0)
-		c->result = claim_write_cdi(c);
+		c->result = claim_write_cdi(c, claim_error(c));
 	phase_end(c, CLAIM_PHASE_APPLY);
 	if (c->result < 0)
 		fail_all(&c->prepares, c->result, err_text(claim_error(c)));

@@ -144,17 +144,17 @@ static struct cdi_device *cdi_devices(struct claim *c, struct err *e)
 	return devices;
 }
 
-int claim_write_cdi(struct claim *c)
+int claim_write_cdi(struct claim *c, struct err *e)
 {
 	struct cdi *cdi = c->owner->conf.cdi;
-	struct cdi_device *devices = cdi_devices(c, claim_error(c));
+	struct cdi_device *devices = cdi_devices(c, e);
 	int r = devices ? 0 : -ENODEV;
 
 	/* A claim without devices of ours is prepared, and needs nothing in the container. */
 	if (!r && c->record->devices_n) {
-		r = cdi_take_ahead(cdi, c->uid, &c->ahead, claim_error(c));
+		r = cdi_take_ahead(cdi, c->uid, &c->ahead, e);
 		if (!r)
-			r = cdi_write(cdi, c->uid, devices, c->record->devices_n, claim_error(c));
+			r = cdi_write(cdi, c->uid, devices, c->record->devices_n, e);
 	}
 	mem_free(devices);
 	return r;

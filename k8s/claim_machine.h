@@ -78,7 +78,6 @@ struct claim *claim_new(struct claims *o, const struct claim_ref *ref);
 void claim_bury(struct claim *c); /* out of the table; memory goes at the end of the turn */
 void claim_move(struct claim *c, enum claim_state next);
 void claim_drop_record(struct claim *c); /* and what it holds */
-void claim_shed(struct claim *c);	 /* what only a step needs */
 bool claim_in_flight(const struct claim *c);
 struct err *claim_error(struct claim *c);
 struct events_object claim_object(const struct claim *c);
@@ -91,7 +90,7 @@ enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec);
 int claim_make_plan(struct claim *c, const struct ledger_claim *rec) NODISCARD; /* c->plan */
 void claim_keep_plan(struct ledger_claim *rec, const struct plan *plan);
 void claim_write_ahead(struct claim *c); /* what claim_write_cdi() will only have to rename */
-int claim_write_cdi(struct claim *c) NODISCARD; /* 0, CDI_E_WRITTEN, negative with claim_error() */
+int claim_write_cdi(struct claim *c, struct err *e) NODISCARD; /* 0, CDI_E_WRITTEN, negative */
 
 /* claims.c */
 void claims_wake_waiting(struct claims *o);		    /* a device or the ledger became free */

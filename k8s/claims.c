@@ -3,8 +3,8 @@
 
 #define DUE_DEFAULT_MS	 45000u /* the kubelet's own limit, for callers that tell none */
 #define REPAIRS_PER_TURN 8u	/* CDI files compared at once: about 1 ms */
-#define AHEAD_PER_TURN	 32u   /* CDI files written ahead, about 1 ms; others when it is time */
-#define STORE_MARGIN_MS	 1000u /* an Unprepare that cannot be stored answers this long before */
+#define AHEAD_PER_TURN	 32u	/* CDI files written ahead, about 1 ms; others when it is time */
+#define STORE_MARGIN_MS	 1000u	/* an Unprepare that cannot be stored answers this long before */
 
 void claims_wake_waiting(struct claims *o)
 {
@@ -110,17 +110,17 @@ void claim_call_cancel(struct claim_call *call)
 
 static void repair_one(struct claim *c)
 {
+	struct err e = { 0 };
 	int r;
 
 	if (sm_state(&c->sm) != PREPARED || !c->record)
 		return;
-	r = claim_write_cdi(c);
+	r = claim_write_cdi(c, &e);
 	if (r == CDI_E_WRITTEN)
 		log_info("CDI spec rebuilt", LOG_S("claim", c->name), LOG_S("uid", c->uid));
 	if (r < 0)
 		log_warn("CDI spec of a prepared claim cannot be rebuilt", LOG_S("claim", c->name),
-			 LOG_S("uid", c->uid), LOG_S("error", err_text(claim_error(c))));
-	claim_shed(c);
+			 LOG_S("uid", c->uid), LOG_S("error", err_text(&e)));
 }
 
 static void repair_some(void *arg)

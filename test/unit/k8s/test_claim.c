@@ -821,8 +821,9 @@ static void a_disk_that_fails_the_delete(void **state)
 	f->disk->fails = 1000;
 	lab_unprepare(&f->c, "a", NULL, &undo);
 	expect_error(f, &undo, "No space left", DUE_MS);
-	/* It is still held: the kubelet asks again. */
+	/* It is still held, and what its other pods need is there: the kubelet asks again. */
 	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-a");
+	assert_true(lab_cdi_exists(f->lab, "uid-a"));
 	f->disk->fails = 0;
 	lab_pass(f->lab, 60000);
 	unprepare(f, "a");
