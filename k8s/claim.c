@@ -88,11 +88,12 @@ static void shed(struct claim *c)
 
 void claim_move(struct claim *c, enum claim_state next)
 {
-	bool was = sm_state(&c->sm) == PREPARED, was_in_flight = claim_in_flight(c);
+	size_t was_prepared = sm_state(&c->sm) == PREPARED, was_in_flight = claim_in_flight(c);
 	struct claims *o = c->owner;
 
 	sm_move(&c->sm, (int)next);
-	o->in_flight += (size_t)claim_in_flight(c) - (size_t)was_in_flight;
+	o->in_flight += (size_t)claim_in_flight(c) - was_in_flight;
+	o->prepared += (size_t)(next == PREPARED) - was_prepared;
 	if (next == WAITING)
 		list_push(&o->waiters, &c->waiter);
 	else
@@ -101,11 +102,6 @@ void claim_move(struct claim *c, enum claim_state next)
 		cdi_drop_ahead(&c->ahead);
 	if (next == PREPARED)
 		shed(c);
-	if (was == (next == PREPARED))
-		return;
-	o->prepared += next == PREPARED ? 1u : (size_t)-1;
-	if (o->conf.on_change)
-		o->conf.on_change(o->conf.arg);
 }
 
 /* With its holds, and the undo list made from it. */

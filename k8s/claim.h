@@ -70,7 +70,7 @@ struct claims_conf {
 	struct events *events;		  /* may be NULL */
 	const struct ledger_conf *ledger; /* path, boot_id, instance, disk are used */
 	void (*on_report)(void *arg, const struct claim_report *r);
-	void (*on_change)(void *arg); /* prepared claims or the ledger's state */
+	void (*on_ledger)(void *arg); /* its state or successor */
 	void *arg;
 };
 

@@ -228,8 +228,8 @@ static void on_ledger_state(void *arg, enum ledger_state s)
 		loop_task_post(&list_entry(n, struct claim, node)->tick);
 	if (s == LEDGER_OPEN)
 		repair_all(o);
-	if (o->conf.on_change)
-		o->conf.on_change(o->conf.arg);
+	if (o->conf.on_ledger)
+		o->conf.on_ledger(o->conf.arg);
 }
 
 static bool may_yield(void *arg)

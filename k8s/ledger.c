@@ -29,8 +29,9 @@ struct ledger {
 	struct loop_task told; /* on_state, never from within a caller's call */
 	int lock_fd;
 	uint64_t yielded_ms;
-	bool yielding; /* asked to let go, what is in flight ends first */
-	bool asks;     /* for the hand-over, until the lock is ours */
+	char *successor; /* who asked for the hand-over, while YIELDED */
+	bool yielding;	 /* asked to let go, what is in flight ends first */
+	bool asks;	 /* for the hand-over, until the lock is ours */
 	bool disk_trouble;
 	struct err reason;
 };
@@ -565,11 +566,11 @@ static void acquire(struct ledger *l)
 
 /* ---- hand-over ---- */
 
-static bool asked_by_another(struct ledger *l)
-{
-	char who[256];
+enum { INSTANCE_MAX = 256 };
 
-	return !fsx_line(l->handover_path, who, sizeof(who)) && !sv_eqs(sv_str(l->instance), who);
+static bool asked_by_another(struct ledger *l, char who[INSTANCE_MAX])
+{
+	return !fsx_line(l->handover_path, who, INSTANCE_MAX) && !sv_eqs(sv_str(l->instance), who);
 }
 
 static void let_go(struct ledger *l)
@@ -578,7 +579,8 @@ static void let_go(struct ledger *l)
 	l->yielded_ms = loop_now_ms(l->loop);
 	journal_free(&l->journal);
 	drop_lock(l);
-	log_info("ledger handed over", LOG_S("file", l->path));
+	log_info("ledger handed over", LOG_S("file", l->path), LOG_S("to", l->successor));
+	set_state(l, LEDGER_YIELDED); /* told again: now it is so */
 	loop_timer_set(&l->timer, YIELD_POLL_MS);
 }
 
@@ -609,6 +611,7 @@ static void restore(struct ledger *l)
 static void on_folder(void *arg, const char *name)
 {
 	struct ledger *l = arg;
+	char who[INSTANCE_MAX];
 
 	if (l->state != LEDGER_OPEN)
 		return;
@@ -616,8 +619,10 @@ static void on_folder(void *arg, const char *name)
 		loop_timer_set(&l->timer, LOCK_POLL_MS);
 	if (name && !sv_eqs(sv_str(name), l->handover_name))
 		return;
-	if (!asked_by_another(l))
+	if (!asked_by_another(l, who))
 		return;
+	mem_free(l->successor);
+	l->successor = mem_strdup(who);
 	err_set(&l->reason, 0, "handed over to a newer instance of tundra");
 	l->yielding = true;
 	set_state(l, LEDGER_YIELDED);
@@ -636,6 +641,7 @@ static void on_timer(void *arg)
 {
 	struct ledger *l = arg;
 	bool patient = loop_now_ms(l->loop) - l->yielded_ms < YIELD_PATIENCE_MS;
+	char who[INSTANCE_MAX];
 
 	if (l->yielding) {
 		ledger_settle(l);
@@ -651,7 +657,7 @@ static void on_timer(void *arg)
 		return;
 	}
 	/* Give the one that asked the time to take it; then it is whoever gets the lock. */
-	if (l->state == LEDGER_YIELDED && patient && asked_by_another(l)) {
+	if (l->state == LEDGER_YIELDED && patient && asked_by_another(l, who)) {
 		loop_timer_set(&l->timer, YIELD_POLL_MS);
 		return;
 	}
@@ -743,6 +749,7 @@ void ledger_free(struct ledger **lp)
 	mem_free(l->handover_name);
 	mem_free(l->boot_id);
 	mem_free(l->instance);
+	mem_free(l->successor);
 	mem_free(l);
 	*lp = NULL;
 }
@@ -750,6 +757,11 @@ void ledger_free(struct ledger **lp)
 enum ledger_state ledger_state(const struct ledger *l)
 {
 	return l->state;
+}
+
+const char *ledger_successor(const struct ledger *l)
+{
+	return l->state == LEDGER_YIELDED && !l->yielding ? l->successor : NULL;
 }
 
 const char *ledger_reason(const struct ledger *l)

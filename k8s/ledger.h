@@ -50,8 +50,10 @@ struct ledger_conf {
 	 * known). */
 	void (*on_claim)(void *arg, struct ledger_claim *c); /* takes ownership */
 	void (*on_gone)(void *arg, const char *uid);
-	void (*on_corrupt)(void *arg, const char *uid);	  /* quarantined: its Unprepare frees it */
-	void (*on_state)(void *arg, enum ledger_state s); /* LEDGER_OPEN: replay is complete */
+	void (*on_corrupt)(void *arg, const char *uid); /* quarantined: its Unprepare frees it */
+	/* LEDGER_OPEN: replay is complete. LEDGER_YIELDED comes twice: when the hand-over begins,
+	 * and when the ledger was let go. */
+	void (*on_state)(void *arg, enum ledger_state s);
 	/* Asked before yielding: true when nothing is in flight; else ledger_settle() is called
 	 * later. */
 	bool (*may_yield)(void *arg);
@@ -70,6 +72,8 @@ void ledger_free(struct ledger **l); /* releases the lock */
 void ledger_ask_handover(struct ledger *l);
 enum ledger_state ledger_state(const struct ledger *l);
 const char *ledger_reason(const struct ledger *l);
+/* The instance that asked for it, once it was let go and while it is not ours again; else NULL. */
+const char *ledger_successor(const struct ledger *l);
 void ledger_settle(struct ledger *l); /* what was in flight is over */
 void ledger_put(struct ledger *l, const struct ledger_claim *c, journal_fn fn, void *arg);
 void ledger_put_live(struct ledger *l, const struct ledger_claim *c); /* in on_compact only */

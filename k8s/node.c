@@ -203,9 +203,31 @@ static void update_hold(struct driver *d)
 			       d->held || ledger_state(claims_ledger(d->claims)) != LEDGER_OPEN);
 }
 
-static void on_claims(void *arg)
+/* "<folder>/<name>-<instance><end>"; the instance's digest where a long folder leaves no room. */
+static char *socket_path(const char *folder, const char *name, const char *instance,
+			 const char *end)
 {
-	update_hold(arg);
+	char *path;
+
+	if (!instance)
+		return mem_printf("%s/%s%s", folder, name, end);
+	path = mem_printf("%s/%s-%s%s", folder, name, instance, end);
+	if (strlen(path) <= SOCK_PATH_MAX)
+		return path;
+	mem_free(path);
+	return mem_printf("%s/%s-%016llx%s", folder, name,
+			  (unsigned long long)digest_str(DIGEST_START, instance), end);
+}
+
+static void on_ledger(void *arg)
+{
+	struct driver *d = arg;
+	const char *successor = ledger_successor(claims_ledger(d->claims));
+	char *socket = successor ? socket_path(d->folder, "dra", successor, ".sock") : NULL;
+
+	update_hold(d);
+	plugin_relay(d->plugin, socket);
+	mem_free(socket);
 }
 
 static bool is_registered(void *arg)
@@ -298,22 +320,6 @@ static int install_hook(struct driver *d, struct err *e)
 	return 0;
 }
 
-/* "<folder>/<name>-<instance><end>"; the instance's digest where a long folder leaves no room. */
-static char *socket_path(const char *folder, const char *name, const char *instance,
-			 const char *end)
-{
-	char *path;
-
-	if (!instance)
-		return mem_printf("%s/%s%s", folder, name, end);
-	path = mem_printf("%s/%s-%s%s", folder, name, instance, end);
-	if (strlen(path) <= SOCK_PATH_MAX)
-		return path;
-	mem_free(path);
-	return mem_printf("%s/%s-%016llx%s", folder, name,
-			  (unsigned long long)digest_str(DIGEST_START, instance), end);
-}
-
 static void name_files(struct driver *d)
 {
 	const struct roots *roots = d->conf.roots;
@@ -341,7 +347,7 @@ static int start_claims(struct driver *d, struct err *e)
 				      .events = d->conf.events,
 				      .ledger = &ledger,
 				      .on_report = on_report,
-				      .on_change = on_claims,
+				      .on_ledger = on_ledger,
 				      .arg = d };
 
 	d->cdi = cdi_new(&cdi);

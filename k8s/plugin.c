@@ -5,11 +5,13 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "third_party/kubelet/dra.pb-c.h"
+#include "transport/grpc_client.h"
 
 #define CLAIMS_PER_CALL_MAX                                                                        \
 	256 /* a pod names at most 32 claims of its own, this is many times that */
 #define HEALTH_STREAMS_MAX 64		     /* the kubelet opens one per connection */
 #define ANSWER_MAX	   ((size_t)4 << 20) /* what grpc-go receives by default */
+#define RELAY_MS	   45000u /* as the kubelet waits; for callers that tell no deadline */
 
 struct plugin {
 	struct loop *loop;
@@ -18,7 +20,8 @@ struct plugin {
 	struct list calls;  /* of struct batch, in flight */
 	struct list health; /* of struct health_stream */
 	struct plugin_stats stats;
-	bool draining; /* no health stream is held open any more */
+	struct h2_client *successor; /* the instance that has the ledger now; NULL: we serve */
+	bool draining;		     /* no health stream is held open any more */
 };
 
 /* One claim of one RPC. Its answer is kept until the others of the batch have theirs. */
@@ -35,9 +38,12 @@ struct batch {
 	struct list node;
 	struct plugin *plugin;
 	struct grpc_call *call;
-	struct batch_claim *claims;
+	struct batch_claim *claims; /* NULL while another instance is asked */
 	size_t n, open;
 	bool prepare;
+	struct buf request;		  /* as it came */
+	struct grpc_client_call *relayed; /* NULL unless the successor is asked */
+	struct buf answer;		  /* of the successor */
 };
 struct health_stream {
 	struct list node;
@@ -96,7 +102,8 @@ static void device_clear(Dra__Device *d)
 	mem_free(d->share_id);
 }
 
-static void batch_free(struct batch *b)
+/* Nothing of the answers so far is kept; a claim that is still under way is left alone. */
+static void drop_claims(struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		struct batch_claim *c = &b->claims[i];
@@ -109,10 +116,21 @@ static void batch_free(struct batch *b)
 		mem_free(c->uid);
 		mem_free(c->error);
 	}
+	mem_free(b->claims);
+	b->claims = NULL;
+	b->n = b->open = 0;
+}
+
+static void batch_free(struct batch *b)
+{
+	drop_claims(b);
+	if (b->relayed)
+		grpc_client_cancel(b->relayed);
 	b->plugin->stats.inflight--;
 	b->plugin->stats.preparing -= b->prepare;
 	list_remove(&b->node);
-	mem_free(b->claims);
+	buf_done(&b->request);
+	buf_done(&b->answer);
 	mem_free(b);
 }
 
@@ -225,7 +243,7 @@ static void on_answer(void *arg, const struct claim_answer *a)
 	batch_finish(c->batch);
 }
 
-/* ---- requests ---- */
+/* ---- requests: read ---- */
 
 static void on_cancel(void *arg, struct grpc_call *call)
 {
@@ -260,67 +278,156 @@ static const char *wrong_claims(Dra__Claim **claims, size_t n)
 	return NULL;
 }
 
-static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, Dra__Claim **claims,
-			size_t n)
+/* UnprepareRequest has the same fields: one reader serves both. */
+static Dra__PrepareRequest *request_read(struct sv message)
 {
-	struct batch *b = MEM_NEW(struct batch);
-	uint64_t due = grpc_call_due_ms(call);
+	return dra__prepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
+}
 
-	b->plugin = p;
-	b->call = call;
-	b->prepare = prepare;
+static void serve_claims(struct batch *b, Dra__Claim **claims, size_t n)
+{
+	struct plugin *p = b->plugin;
+	uint64_t due = grpc_call_due_ms(b->call);
+
 	b->n = b->open = n;
 	b->claims = mem_calloc(n + 1, sizeof(*b->claims));
-	list_push(&p->calls, &b->node);
-	p->stats.inflight++;
-	p->stats.preparing += prepare;
-	grpc_call_on_cancel(call, on_cancel, b);
 	for (size_t i = 0; i < n; i++) {
 		struct claim_ref ref = { claims[i]->namespace_, claims[i]->name, claims[i]->uid };
 		struct batch_claim *c = &b->claims[i];
 
 		c->batch = b;
 		c->uid = mem_strdup(claims[i]->uid);
-		c->call = (prepare ? claims_prepare : claims_unprepare)(p->claims, &ref, due,
-									on_answer, c);
+		c->call = (b->prepare ? claims_prepare : claims_unprepare)(p->claims, &ref, due,
+									   on_answer, c);
 	}
 	batch_finish(b); /* at once when the call names no claim: a probe does that */
 }
 
-/* `readable`: the bytes were a message; `claims` are what it names. */
-static void take_call(struct plugin *p, struct grpc_call *call, bool prepare, bool readable,
-		      Dra__Claim **claims, size_t n)
+/* ---- after a hand-over: the successor is asked in the kubelet's place ---- */
+
+/* The request was read before, so it is readable. */
+static void serve_again(struct batch *b)
 {
-	const char *wrong = readable ? wrong_claims(claims, n) : "the request is no message";
+	Dra__PrepareRequest *m = request_read(buf_sv(&b->request));
+
+	must(m);
+	serve_claims(b, m->claims, m->n_claims);
+	dra__prepare_request__free_unpacked(m, NULL);
+}
+
+static void on_relayed(void *arg, struct sv message)
+{
+	struct batch *b = arg;
+
+	buf_clear(&b->answer);
+	(void)buf_put_sv(&b->answer, message);
+}
+
+/* An end without an answer, whatever the reason: it is our call still, and waits for the ledger. */
+static void on_relay_end(void *arg, int code, const char *text)
+{
+	struct batch *b = arg;
+
+	b->relayed = NULL;
+	if (code == GRPC_OK && !b->answer.full) {
+		grpc_call_reply(b->call, buf_sv(&b->answer));
+		batch_free(b);
+		return;
+	}
+	log_warn("the instance that took over does not answer a call, it waits here",
+		 LOG_S("call", grpc_call_path(b->call)), LOG_I("code", code), LOG_S("why", text));
+	serve_again(b);
+}
+
+/*
+ * The kubelet stays with the connection on which it called, and a failed prepare costs the pod 60
+ * to 90 s. Whole calls are asked anew: what was answered for some claims is answered again alike.
+ */
+static void relay(struct batch *b)
+{
+	uint64_t due = grpc_call_due_ms(b->call), now = loop_now_ms(b->plugin->loop);
+	uint64_t left = due == UINT64_MAX ? RELAY_MS : due > now ? due - now : 1;
+
+	drop_claims(b);
+	b->relayed = grpc_client_call(b->plugin->successor, grpc_call_path(b->call),
+				      buf_sv(&b->request), left, on_relayed, on_relay_end, b);
+}
+
+void plugin_relay(struct plugin *p, const char *socket)
+{
+	struct h2_client_conf conf = { .unix_path = socket, .authority = "localhost" };
+
+	if ((socket != NULL) == (p->successor != NULL))
+		return;
+	list_for_each_safe (n, &p->calls) {
+		struct batch *b = list_entry(n, struct batch, node);
+
+		if (socket || !b->relayed)
+			continue;
+		grpc_client_cancel(b->relayed);
+		b->relayed = NULL;
+		serve_again(b);
+	}
+	h2_client_free(&p->successor);
+	if (!socket)
+		return;
+	log_info("calls that wait are asked of the instance that took over",
+		 LOG_S("socket", socket));
+	p->successor = h2_client_new(p->loop, &conf);
+	list_for_each_safe (n, &p->calls)
+		relay(list_entry(n, struct batch, node));
+}
+
+/* ---- requests: served here, or asked of the successor ---- */
+
+static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, struct sv message,
+			Dra__Claim **claims, size_t n)
+{
+	struct batch *b = MEM_NEW(struct batch);
+
+	b->plugin = p;
+	b->call = call;
+	b->prepare = prepare;
+	buf_init(&b->request, message.n + 1);
+	must(buf_put_sv(&b->request, message));
+	buf_init(&b->answer, ANSWER_MAX);
+	list_push(&p->calls, &b->node);
+	p->stats.inflight++;
+	p->stats.preparing += prepare;
+	grpc_call_on_cancel(call, on_cancel, b);
+	if (p->successor)
+		relay(b);
+	else
+		serve_claims(b, claims, n);
+}
+
+static void take_call(struct plugin *p, struct grpc_call *call, bool prepare, struct sv message)
+{
+	const char *wrong = "the request is no message";
+	Dra__PrepareRequest *m = request_read(message);
 
 	p->stats.last_call_wall_ms = loop_wall_ms(p->loop);
 	p->stats.last_method = prepare ? "NodePrepareResources" : "NodeUnprepareResources";
 	p->stats.prepares += prepare;
 	p->stats.unprepares += !prepare;
+	if (m)
+		wrong = wrong_claims(m->claims, m->n_claims);
 	if (wrong)
 		grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "%s: %s", p->stats.last_method, wrong);
 	else
-		start_batch(p, call, prepare, claims, n);
-}
-
-static void on_prepare(void *ctx, struct grpc_call *call, struct sv message)
-{
-	Dra__PrepareRequest *m =
-	    dra__prepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
-
-	take_call(ctx, call, true, m, m ? m->claims : NULL, m ? m->n_claims : 0);
+		start_batch(p, call, prepare, message, m->claims, m->n_claims);
 	if (m)
 		dra__prepare_request__free_unpacked(m, NULL);
 }
 
+static void on_prepare(void *ctx, struct grpc_call *call, struct sv message)
+{
+	take_call(ctx, call, true, message);
+}
+
 static void on_unprepare(void *ctx, struct grpc_call *call, struct sv message)
 {
-	Dra__UnprepareRequest *m =
-	    dra__unprepare_request__unpack(NULL, message.n, (const uint8_t *)message.p);
-
-	take_call(ctx, call, false, m, m ? m->claims : NULL, m ? m->n_claims : 0);
-	if (m)
-		dra__unprepare_request__free_unpacked(m, NULL);
+	take_call(ctx, call, false, message);
 }
 
 /* ---- device health: held open ---- */
@@ -406,6 +513,7 @@ void plugin_free(struct plugin **pp)
 		batch_free(list_entry(n, struct batch, node));
 	list_for_each_safe (h, &p->health)
 		mem_free(list_entry(h, struct health_stream, node));
+	h2_client_free(&p->successor);
 	mem_free(p);
 	*pp = NULL;
 }

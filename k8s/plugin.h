@@ -18,6 +18,12 @@ struct plugin *plugin_new(struct loop *l, struct claims *claims);
 void plugin_free(struct plugin **p);
 /* Ends the health streams, which would keep the server's drain from ending. */
 void plugin_drain(struct plugin *p);
+/*
+ * The ledger was handed over: calls that wait here, and new ones, are asked of the instance that
+ * has it now, on `socket`, and its answers passed on. NULL: it is ours again. Call it only while no
+ * claim is in flight. Repeating it changes nothing.
+ */
+void plugin_relay(struct plugin *p, const char *socket);
 /* The services to add to a server, n of them. */
 const struct grpc_service *plugin_services(const struct plugin *p, size_t *n);
 const struct plugin_stats *plugin_stats(const struct plugin *p);

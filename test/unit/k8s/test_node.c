@@ -14,6 +14,7 @@
 #include "core/jsonw.h"
 #include "core/mem.h"
 #include "test/lib/node/lab_node.h"
+#include "test/lib/node/lab_rpc.h"
 
 enum { GPUS = 4, SOON_MS = 10000, SYNC_MS = 2000, WIPE_MS = 30000 };
 #define OTHER "other.example.com"
@@ -95,7 +96,8 @@ static void expect_nothing_left(struct fixture *f)
 	lab_pass(f->lab, 1000);
 	assert_int_equal(lab_cdi_count(f->lab), 0);
 	assert_int_equal(lab_ledger_records(f->lab), 0);
-	assert_int_equal(kubelet_claims(f->kubelet), 0);
+	if (f->kubelet)
+		assert_int_equal(kubelet_claims(f->kubelet), 0);
 	for (int i = 0; f->n.driver && i < GPUS; i++) {
 		char identity[16];
 
@@ -523,6 +525,140 @@ static void a_surge_upgrade_that_fails(void **state)
 	expect_nothing_left(f);
 }
 
+static void set_true(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* One claim's RPC on the socket of an instance. */
+static void call(struct fixture *f, struct lab_rpc *r, const char *instance, const char *path,
+		 const char *claim)
+{
+	char *socket _mem_free_ =
+	    mem_printf("%s/" LAB_DRIVER "/dra-%s.sock", f->lab->roots.plugins, instance);
+	char *uid _mem_free_ = mem_printf("uid-%s", claim);
+	const char *pair[] = { claim, uid };
+	struct buf message;
+
+	buf_init(&message, 4096);
+	lab_rpc_claims(&message, pair, 1);
+	lab_rpc_start(f->lab, r, socket, path, buf_sv(&message), 45000);
+	buf_done(&message);
+}
+
+static void expect_prepared(struct fixture *f, struct lab_rpc *r, const char *claim)
+{
+	Dra__PrepareResponse *m;
+
+	assert_int_equal(lab_rpc_wait(f->lab, r, SOON_MS), 0);
+	m = dra__prepare_response__unpack(NULL, buf_len(&r->answer),
+					  (const uint8_t *)buf_sv(&r->answer).p);
+	assert_non_null(m);
+	assert_int_equal(m->n_claims, 1);
+	assert_null(m->claims[0]->value->error);
+	assert_int_equal(m->claims[0]->value->n_devices, 1);
+	assert_non_null(strstr(m->claims[0]->key, claim));
+	dra__prepare_response__free_unpacked(m, NULL);
+	lab_rpc_done(r);
+}
+
+static void expect_unprepared(struct fixture *f, const char *instance, const char *claim)
+{
+	struct lab_rpc r;
+
+	call(f, &r, instance, RPC_UNPREPARE, claim);
+	assert_int_equal(lab_rpc_wait(f->lab, &r, SOON_MS), 0);
+	lab_rpc_done(&r);
+}
+
+/* What the kubelet does, without one: it would let its controllers take back claims without pods.
+ */
+static void confirm(struct fixture *f, const char *instance)
+{
+	char *socket _mem_free_ =
+	    mem_printf("%s/" LAB_DRIVER "-%s-reg.sock", f->lab->roots.registry, instance);
+	Pluginregistration__RegistrationStatus ok = PLUGINREGISTRATION__REGISTRATION_STATUS__INIT;
+	uint8_t message[16];
+	struct lab_rpc r;
+
+	ok.has_plugin_registered = ok.plugin_registered = 1;
+	lab_rpc_start(f->lab, &r, socket, RPC_NOTIFY,
+		      sv_make(message, pluginregistration__registration_status__pack(&ok, message)),
+		      SOON_MS);
+	assert_int_equal(lab_rpc_wait(f->lab, &r, SOON_MS), 0);
+	lab_rpc_done(&r);
+}
+
+/* b waits in the old instance for the GPU that a holds when the new one takes over. */
+static void wait_over_a_hand_over(struct fixture *f, struct lab_rpc *b)
+{
+	struct lab_rpc a;
+
+	start(f, &f->n, LAB_DRIVER, "old");
+	confirm(f, "old");
+	lab_claim(f->lab, "a", NULL, "gpu-0");
+	lab_claim(f->lab, "b", NULL, "gpu-0");
+	call(f, &a, "old", RPC_PREPARE, "a");
+	expect_prepared(f, &a, "a");
+	call(f, b, "old", RPC_PREPARE, "b");
+	lab_pass(f->lab, 3000);
+	assert_false(b->done);
+	start(f, &f->n2, LAB_DRIVER, "new");
+	confirm(f, "new");
+	lab_pass(f->lab, 5000);
+	assert_true(lab_node_ready(&f->n2));
+	assert_false(b->done);
+}
+
+static void a_wait_survives_a_hand_over(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_rpc b;
+
+	wait_over_a_hand_over(f, &b);
+	expect_unprepared(f, "new", "a");
+	expect_prepared(f, &b, "b");
+	assert_string_equal(driver_holder(f->n2.driver, "GPU-0000"), "uid-b");
+	call(f, &b, "old", RPC_PREPARE, "b"); /* a late call of the old connection */
+	expect_prepared(f, &b, "b");
+	assert_true(lab_node_stop(&f->n, SOON_MS));
+	expect_unprepared(f, "new", "b");
+	expect_nothing_left(f);
+}
+
+static void a_wait_survives_a_hand_over_that_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_rpc b;
+
+	wait_over_a_hand_over(f, &b);
+	lab_node_kill(&f->n2);
+	expect_unprepared(f, "old", "a"); /* once the old one has the ledger again */
+	expect_prepared(f, &b, "b");
+	assert_string_equal(driver_holder(f->n.driver, "GPU-0000"), "uid-b");
+	expect_unprepared(f, "old", "b");
+	expect_nothing_left(f);
+}
+
+/* Its SIGTERM comes while the other still has the call: that is work in flight, and ends first. */
+static void an_old_instance_stays_for_what_it_relays(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_rpc b;
+	bool drained = false;
+
+	wait_over_a_hand_over(f, &b);
+	driver_drain(f->n.driver, set_true, &drained);
+	lab_pass(f->lab, 3000);
+	assert_false(drained);
+	expect_unprepared(f, "new", "a");
+	expect_prepared(f, &b, "b");
+	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
+	lab_node_kill(&f->n);
+	expect_unprepared(f, "new", "b");
+	expect_nothing_left(f);
+}
+
 /* ---- GPUs come and go ---- */
 
 static void a_driver_that_is_not_there_yet(void **state)
@@ -738,6 +874,9 @@ int main(int argc, char **argv)
 		TEST(the_plugin_folder_is_emptied),
 		TEST(a_surge_upgrade),
 		TEST(a_surge_upgrade_that_fails),
+		TEST(a_wait_survives_a_hand_over),
+		TEST(a_wait_survives_a_hand_over_that_fails),
+		TEST(an_old_instance_stays_for_what_it_relays),
 		TEST(a_driver_that_is_not_there_yet),
 		TEST(a_driver_that_is_unloaded),
 		TEST(a_driver_that_does_not_answer),
