@@ -37,6 +37,7 @@ enum family {
 	WORKER_STARTS,
 	WORKER_CRASHES,
 	WORKER_TIMEOUTS,
+	WORKER_STUCK,
 	LOOP_TURNS,
 	LOOP_SLOW,
 	LOOP_LONGEST,
@@ -202,6 +203,12 @@ static const struct metrics_desc table[FAMILIES] = {
 			      { "role" },
 			      NULL,
 			      0 },
+	[WORKER_STUCK] = { "tundra_worker_stuck",
+			   "Worker processes that cannot be killed, stuck in the kernel.",
+			   GAUGE,
+			   { "role" },
+			   NULL,
+			   0 },
 	[LOOP_TURNS] = { "tundra_loop_turns_total",
 			 "Turns of the event loop.",
 			 COUNTER,
@@ -358,6 +365,7 @@ void stats_worker(struct stats *s, const char *role, const struct worker_stats *
 	metrics_set(s->f[WORKER_STARTS], (double)w->starts, METRICS_L(role));
 	metrics_set(s->f[WORKER_CRASHES], (double)w->crashes, METRICS_L(role));
 	metrics_set(s->f[WORKER_TIMEOUTS], (double)w->timeouts, METRICS_L(role));
+	metrics_set(s->f[WORKER_STUCK], (double)w->abandoned, METRICS_L(role));
 }
 
 void stats_process(struct stats *s, const struct loop_stats *l)

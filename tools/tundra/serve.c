@@ -104,6 +104,7 @@ static void status_worker(struct jsonw *w, const char *role, const struct worker
 	jsonw_ki64(w, "starts", (int64_t)st->starts);
 	jsonw_ki64(w, "crashes", (int64_t)st->crashes);
 	jsonw_ki64(w, "timeouts", (int64_t)st->timeouts);
+	jsonw_ki64(w, "stuck", (int64_t)st->abandoned);
 	jsonw_ki64(w, "requests", (int64_t)st->requests);
 	jsonw_end(w);
 }

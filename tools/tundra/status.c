@@ -174,16 +174,17 @@ static void print_claims(const struct json *claims)
 
 static void print_workers(const struct json *workers)
 {
-	printf("\n%-8s %-9s %8s %7s %8s %9s\n", "WORKER", "STATE", "PID", "STARTS", "CRASHES",
-	       "TIMEOUTS");
+	printf("\n%-8s %-9s %8s %7s %8s %9s %6s\n", "WORKER", "STATE", "PID", "STARTS", "CRASHES",
+	       "TIMEOUTS", "STUCK");
 	for (size_t i = 0; i < json_len(workers); i++) {
 		const struct json *w = json_at(workers, i);
 
-		printf("%-8s %-9s %8lld %7lld %8lld %9lld\n", str(w, "role"), str(w, "state"),
+		printf("%-8s %-9s %8lld %7lld %8lld %9lld %6lld\n", str(w, "role"), str(w, "state"),
 		       (long long)json_i64(json_get(w, "pid"), 0),
 		       (long long)json_i64(json_get(w, "starts"), 0),
 		       (long long)json_i64(json_get(w, "crashes"), 0),
-		       (long long)json_i64(json_get(w, "timeouts"), 0));
+		       (long long)json_i64(json_get(w, "timeouts"), 0),
+		       (long long)json_i64(json_get(w, "stuck"), 0));
 	}
 }
 
