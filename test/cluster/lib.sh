@@ -182,6 +182,24 @@ driver_restarts() { kd get pods -l tundra-component=kubelet-plugin -o json | jq 
 driver_status() { exec_in tundra "$(driver_pod)" gpus tundra status -o json; }
 driver_log() { kd logs "$(driver_pod)" -c gpus "$@"; }
 
+# The DaemonSet stays, its pod goes; and back. Whoever calls driver_away sets a trap for driver_back: left away by a failure, the driver
+# would be missing in every test that follows.
+driver_away() {
+  kd patch daemonset "$DAEMONSET" --type=merge -p '{"spec":{"template":{"spec":{"nodeSelector":{"tundra.test/away":"true"}}}}}' >&2
+  eventually 90 "the driver is gone" driver_is_gone
+}
+driver_is_gone() { [ "$(kd get pods -l tundra-component=kubelet-plugin -o json | jq '.items | length')" = 0 ]; }
+driver_back() {
+  kd patch daemonset "$DAEMONSET" --type=json -p '[{"op":"remove","path":"/spec/template/spec/nodeSelector/tundra.test~1away"}]' >&2
+  eventually 60 "the driver has registered and published" driver_publishes
+}
+driver_publishes() { driver_status >/dev/null 2>&1 && [ "$(slice_devices)" = "$GPU_COUNT" ]; }
+# What the driver itself counts as failed, of `prepare` or `unprepare`.
+driver_errors() {
+  on_node curl -sf --max-time 10 "http://$(kd get pod "$(driver_pod)" -o jsonpath='{.status.podIP}'):8080/metrics" |
+    awk -v op="operation=\"$1\"" '/^tundra_requests_total\{/ && /result="error"/ && index($0, op) { n += $NF; seen = 1 } END { if (!seen) exit 1; print n }'
+}
+
 # Sum of the kubelet's failed DRA operations. The counters start anew with the kubelet: what an earlier one had counted is kept in a file.
 # A kubelet that does not answer has not counted 0: then this fails and prints nothing.
 kubelet_errors() {

@@ -3,22 +3,16 @@
 # before the kubelet knows the driver.
 before=$(driver_restarts)
 claim_template one "$(gpu_request 1)"
-bring_back() { kd patch daemonset "$DAEMONSET" --type=json -p '[{"op":"remove","path":"/spec/template/spec/nodeSelector/tundra.test~1away"}]' >&2; }
-# Left away by a failure, the driver would be missing in every test that follows.
-trap 'bring_back || true' EXIT
-kd patch daemonset "$DAEMONSET" --type=merge -p '{"spec":{"template":{"spec":{"nodeSelector":{"tundra.test/away":"true"}}}}}' >&2
-gone() { [ "$(kd get pods -l tundra-component=kubelet-plugin -o json | jq '.items | length')" = 0 ]; }
-eventually 90 "the driver is gone" gone
+trap 'driver_back || true' EXIT
+driver_away
 kc delete resourceslices --field-selector spec.driver=gpu.nvidia.com >&2
 pod early template=one
 sleep 2
 mark=$(audit_mark)
 kubelet_at=$(($(stat -c %s "$STATE/log/kubelet.log") + 1))
 same "phase without a driver" Pending "$(phase early)"
-bring_back
+driver_back
 trap - EXIT
-registered() { [ "$(slice_devices)" = "$GPU_COUNT" ]; }
-eventually 60 "the driver has registered and published" registered
 running early 10
 sees_its_gpus early
 no_event early FailedPrepareDynamicResources
