@@ -200,13 +200,17 @@ driver_errors() {
     awk -v op="operation=\"$1\"" '/^tundra_requests_total\{/ && /result="error"/ && index($0, op) { n += $NF; seen = 1 } END { if (!seen) exit 1; print n }'
 }
 
+# Kubernetes 1.35 says the opposite of what it means: FormatBool(err == nil), in pkg/kubelet/cm/dra/manager.go.
+IS_ERROR='is_error="true"'
+[ "${TUNDRA_K8S:-1.36}" != 1.35 ] || IS_ERROR='is_error="false"'
+
 # Sum of the kubelet's failed DRA operations. The counters start anew with the kubelet: what an earlier one had counted is kept in a file.
 # A kubelet that does not answer has not counted 0: then this fails and prints nothing.
 kubelet_errors() {
   local metrics earlier=0
   metrics=$("$CLUSTER" kubelet-metrics) || return
   [ ! -f "$WORK/errors-before-restart" ] || earlier=$(cat "$WORK/errors-before-restart")
-  awk -v n="$earlier" '/^dra_operations_duration_seconds_count\{/ && /is_error="true"/ { n += $NF } END { print n + 0 }' <<<"$metrics"
+  awk -v n="$earlier" -v label="$IS_ERROR" '/^dra_operations_duration_seconds_count\{/ && index($0, label) { n += $NF } END { print n + 0 }' <<<"$metrics"
 }
 
 kubelet_stop() {
