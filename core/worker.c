@@ -293,6 +293,8 @@ static bool read_stream(struct worker *w)
 		}
 		buf_commit(&w->in, (size_t)n);
 		total += (size_t)n;
+		if (n < READ_CHUNK)
+			return false; /* the socket was emptied; what comes later is told */
 	}
 	return true;
 }
