@@ -27,7 +27,8 @@ enum {
 	REGISTER_MS = 500, /* the kubelet's plugin manager looks once a second */
 	SETTLE_MS = 12000, /* before memory is looked at: a driver at rest gives back what it can */
 	APPEND_GUESS = 512, /* bytes, until the ledger has shown its own */
-	REST_MS = 200, /* before a volley: the API server's collector still works for the one before */
+	REST_MS =
+	    200, /* before a volley: the API server's collector still works for the one before */
 	AUDIT_MAX = 64 << 20,
 };
 
