@@ -33,7 +33,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "tundra.image" -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion (toString .Values.image.tag)) -}}
+{{- $image := .Values.image -}}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion (toString $image.tag)) -}}
+{{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{- define "tundra.serviceAccountName" -}}
@@ -44,9 +46,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* Name of a feature gate in, "true" out when it is on. */}}
-{{- define "tundra.gate" -}}
-{{- if eq (toString (get .root.Values.featureGates .gate)) "true" -}}true{{- end -}}
+{{/* Features that this version lacks: the program refuses their gates, and a pod that restarts for ever says so less clearly. */}}
+{{- define "tundra.absentGates" -}}
+ConsumableShares DRAListTypeAttributes DeviceMetadata DynamicMIG FabricManagerPartitioning HostManagedIMEXDaemon MPSSupport NVMLDeviceHealthCheck PassthroughSupport TimeSlicingSettings
 {{- end -}}
 
 {{- define "tundra.resourceApiVersion" -}}
@@ -66,4 +68,33 @@ resource.k8s.io/v1beta1
 {{/* Port of an endpoint like ":8080" or "0.0.0.0:8080". */}}
 {{- define "tundra.port" -}}
 {{- regexFind "[0-9]+$" . -}}
+{{- end -}}
+
+{{/*
+What stands in updateStrategy. The API server adds maxUnavailable 1 to a lone maxSurge and then refuses both, so what is missing is
+filled in here.
+*/}}
+{{- define "tundra.updateStrategy" -}}
+{{- $given := default dict .Values.kubeletPlugin.updateStrategy -}}
+{{- $type := default "RollingUpdate" $given.type -}}
+type: {{ $type }}
+{{- if eq $type "RollingUpdate" }}
+{{- $update := default dict $given.rollingUpdate }}
+{{- $surge := get $update "maxSurge" | toString | default "0" }}
+{{- $out := get $update "maxUnavailable" | toString | default "0" }}
+{{- if not $update }}
+{{- $surge = "1" }}
+{{- end }}
+{{- $surging := not (has $surge (list "0" "0%")) }}
+{{- $leaving := not (has $out (list "0" "0%")) }}
+{{- if and $surging $leaving }}
+{{- fail (printf "kubeletPlugin.updateStrategy.rollingUpdate: maxSurge %s and maxUnavailable %s are both above 0, which Kubernetes refuses: set one of them to 0 (maxUnavailable 0: no gap)" $surge $out) }}
+{{- end }}
+{{- if not (or $surging $leaving) }}
+{{- fail "kubeletPlugin.updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so that nothing could ever be updated: set maxSurge to 1" }}
+{{- end }}
+rollingUpdate:
+  maxSurge: {{ $surge }}
+  maxUnavailable: {{ $out }}
+{{- end }}
 {{- end -}}
