@@ -236,6 +236,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	struct http *h = arg;
 	struct buf body;
 
+	loop_foreign_begin(h->loop);
 	note_request(h, req);
 	buf_init(&body, BODY_OUT_MAX);
 	reply.body = &body;
@@ -253,6 +254,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	}
 	send_reply(req, &reply);
 	buf_done(&body);
+	loop_foreign_end(h->loop, route ? route->path : "http.c:not found");
 }
 
 /* Listening */
