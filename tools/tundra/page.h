@@ -7,7 +7,7 @@
 #include "transport/http.h"
 
 /* The page is open to whoever reaches the metrics, so what one request costs is bounded: rendering
- * as many claims takes about 2 ms. All of them: `tundra status`. */
+ * as many claims takes about a millisecond. All of them: `tundra status`. */
 enum { PAGE_CLAIMS_MAX = 500 };
 
 void page_add(struct http *h); /* routes of the files; "/" and "/status" are the page */
