@@ -4,11 +4,14 @@
 
 #include "tools/tundra/page_files.h"
 
+static const char policy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for "
+    "'script'";
+
 const char *const page_headers[] = {
 	"Content-Security-Policy",
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-	"require-trusted-types-for 'script'",
+	policy,
 	"Cache-Control",
 	"no-cache", /* asks each time, and gets 304 while nothing changed */
 	"Referrer-Policy",
