@@ -27,7 +27,6 @@
 /* Posted tasks per turn before descriptors are looked at again: a chain that never ends must not
  * starve the rest. */
 enum { TASKS_PER_TURN = 10000 };
-enum { SLOW_TURN_US = 5000 };
 enum { SIGNALS_MAX = 65 };
 /* As many turns in LOOP_REST_MS are rest: probes, bookmarks. */
 enum { QUIET_TURNS = 32 };
@@ -72,7 +71,13 @@ struct loop {
 	size_t deferred_n, deferred_size;
 	struct loop_signal *signals[SIGNALS_MAX];
 	size_t ios;
-	unsigned ios_run, timers_run, tasks_run; /* in this turn, for the watchdog's line */
+
+	/* The watchdog: of this turn, then since its last line. */
+	unsigned ios_run, timers_run, tasks_run;
+	uint64_t mark_us; /* end of the last callback, or woke_us */
+	uint64_t longest_us;
+	const char *longest;
+	uint64_t told_us, untold; /* 0 = never */
 	struct loop_stats stats;
 
 	struct loop_timer rest;
@@ -100,7 +105,33 @@ static void woke(struct loop *l)
 	if (!l->woke_us && !is_virtual(l)) {
 		l->woke_us = clock_us(CLOCK_MONOTONIC);
 		l->now_ms = l->woke_us / 1000;
+		l->mark_us = l->woke_us;
 	}
+}
+
+/* A callback has ended: what passed since the one before is its time. */
+static void ran(struct loop *l, const char *name)
+{
+	uint64_t now;
+
+	if (is_virtual(l))
+		return;
+	now = clock_us(CLOCK_MONOTONIC);
+	if (now - l->mark_us >= l->longest_us) {
+		l->longest_us = now - l->mark_us;
+		l->longest = name;
+	}
+	l->mark_us = now;
+}
+
+void loop_foreign_begin(struct loop *l)
+{
+	woke(l);
+}
+
+void loop_foreign_end(struct loop *l, const char *name)
+{
+	ran(l, name);
 }
 
 /* Construction */
@@ -205,6 +236,8 @@ void loop_free(struct loop **lp)
 		close(l->timer_fd);
 	}
 	event_base_free(l->base);
+	for (i = 0; i < l->stats.slow_n; i++)
+		mem_free(l->stats.slow[i].name);
 	mem_free(l->heap);
 	mem_free(l->deferred);
 	mem_free(l);
@@ -312,9 +345,10 @@ static void heap_down(struct loop *l, size_t i, struct loop_timer *t)
 	heap_put(l, i, t);
 }
 
-void loop_timer_init(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg)
+void loop_timer_init_as(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg,
+			const char *name)
 {
-	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg };
+	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg, .name = name };
 }
 
 void loop_timer_set(struct loop_timer *t, uint64_t delay_ms)
@@ -361,6 +395,7 @@ static void run_timers(struct loop *l)
 {
 	uint64_t fence = l->seq;
 	struct loop_timer *t;
+	const char *name;
 
 	while (l->heap_n) {
 		t = l->heap[0];
@@ -368,7 +403,9 @@ static void run_timers(struct loop *l)
 			break;
 		loop_timer_stop(t);
 		l->timers_run++;
+		name = t->name; /* its owner may give it up */
 		t->fn(t->arg);
+		ran(l, name);
 	}
 }
 
@@ -376,9 +413,13 @@ static void run_timers(struct loop *l)
 
 static void io_ready(struct loop_io *io, unsigned ready)
 {
-	woke(io->loop);
-	io->loop->ios_run++;
+	struct loop *l = io->loop;
+	const char *name = io->name;
+
+	woke(l);
+	l->ios_run++;
 	io->fn(io->arg, ready);
+	ran(l, name);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -395,13 +436,15 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	io_ready(arg, LOOP_WRITE);
 }
 
-void loop_io_init(struct loop_io *io, struct loop *l, int fd, void (*fn)(void *arg, unsigned ready),
-		  void *arg)
+void loop_io_init_as(struct loop_io *io, struct loop *l, int fd,
+		     void (*fn)(void *arg, unsigned ready), void *arg, const char *name)
 {
 	struct loop_events *ev = MEM_NEW(struct loop_events);
 
 	must(fd >= 0);
-	*io = (struct loop_io){ .loop = l, .fn = fn, .arg = arg, .event = ev, .fd = fd };
+	*io = (struct loop_io){
+		.loop = l, .fn = fn, .arg = arg, .name = name, .event = ev, .fd = fd
+	};
 	must(event_assign(&ev->read, l->base, fd, EV_READ | EV_PERSIST, on_readable, io) == 0);
 	must(event_assign(&ev->write, l->base, fd, EV_WRITE | EV_PERSIST, on_writable, io) == 0);
 	l->ios++;
@@ -437,10 +480,10 @@ void loop_io_done(struct loop_io *io)
 
 /* Tasks and deferred frees */
 
-void loop_task_init(struct loop_task *t, struct loop *l, enum loop_phase phase, loop_fn fn,
-		    void *arg)
+void loop_task_init_as(struct loop_task *t, struct loop *l, enum loop_phase phase, loop_fn fn,
+		       void *arg, const char *name)
 {
-	*t = (struct loop_task){ .loop = l, .fn = fn, .arg = arg, .phase = phase };
+	*t = (struct loop_task){ .loop = l, .fn = fn, .arg = arg, .name = name, .phase = phase };
 	list_init(&t->node);
 }
 
@@ -482,6 +525,7 @@ static bool tasks_posted(const struct loop *l)
 static void run_tasks(struct loop *l)
 {
 	struct loop_task *t;
+	const char *name;
 	unsigned n;
 
 	for (n = 0; n < TASKS_PER_TURN; n++) {
@@ -489,7 +533,9 @@ static void run_tasks(struct loop *l)
 		if (!t)
 			return;
 		l->tasks_run++;
+		name = t->name;
 		t->fn(t->arg);
+		ran(l, name);
 	}
 }
 
@@ -512,6 +558,8 @@ static void run_deferred(struct loop *l)
 		d = l->deferred[i];
 		d.fn(d.obj);
 	}
+	if (l->deferred_n)
+		ran(l, "loop.c:deferred frees");
 	l->deferred_n = 0;
 }
 
@@ -525,6 +573,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
 	(void)what;
 	woke(s->loop);
 	s->fn(s->arg);
+	ran(s->loop, "loop.c:signal");
 }
 
 static void free_signal(void *obj)
@@ -643,25 +692,71 @@ void loop_on_rest(struct loop *l, loop_fn fn, void *arg)
 	watch_rest(l);
 }
 
+/* ---- the watchdog ---- */
+
+const uint64_t loop_bounds_us[LOOP_BUCKETS - 1] = { 20,	  50,	100,   200,   500,   1000,
+						    2000, 5000, 10000, 50000, 500000 };
+
+static struct loop_slow *slow_of(struct loop_stats *st, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < st->slow_n; i++)
+		if (!strcmp(st->slow[i].name, name))
+			return &st->slow[i];
+	if (st->slow_n == LOOP_SLOW_MAX)
+		return &st->slow[LOOP_SLOW_MAX - 1];
+	if (st->slow_n == LOOP_SLOW_MAX - 1)
+		name = "other";
+	st->slow[st->slow_n] = (struct loop_slow){ .name = mem_strdup(name) };
+	return &st->slow[st->slow_n++];
+}
+
+static void slow_turn(struct loop *l, uint64_t busy)
+{
+	const char *name = l->longest ? l->longest : "loop.c:itself";
+	struct loop_slow *slow = slow_of(&l->stats, name);
+
+	l->stats.slow_turns++;
+	slow->turns++;
+	slow->max_us = MAX(slow->max_us, l->longest_us);
+	if (l->told_us && l->mark_us - l->told_us < (uint64_t)LOOP_TELL_MS * 1000) {
+		l->untold++;
+		return;
+	}
+	log_info("slow turn of the loop", LOG_I("us", busy), LOG_S("longest", name),
+		 LOG_I("longest_us", l->longest_us), LOG_I("descriptors", l->ios_run),
+		 LOG_I("timers", l->timers_run), LOG_I("tasks", l->tasks_run),
+		 LOG_I("more_since_last_line", l->untold));
+	l->told_us = l->mark_us;
+	l->untold = 0;
+}
+
+static void watch(struct loop *l)
+{
+	uint64_t busy = l->mark_us - l->woke_us;
+	size_t i = 0;
+
+	l->stats.busy_us += busy;
+	l->stats.max_us = MAX(l->stats.max_us, busy);
+	while (i < LOOP_BUCKETS - 1 && busy > loop_bounds_us[i])
+		i++;
+	l->stats.buckets[i]++;
+	if (busy > LOOP_SLOW_US)
+		slow_turn(l, busy);
+}
+
 static void end_turn(struct loop *l)
 {
-	uint64_t busy;
-
 	l->in_turn = false;
 	l->stats.turns++;
 	if (l->rest_fn && !loop_timer_armed(&l->rest) &&
 	    l->stats.turns - l->rest_done >= LOOP_REST_TURNS)
 		watch_rest(l);
-	if (is_virtual(l))
-		return;
-	busy = clock_us(CLOCK_MONOTONIC) - l->woke_us;
-	l->woke_us = 0;
-	l->stats.max_us = MAX(l->stats.max_us, busy);
-	if (busy <= SLOW_TURN_US)
-		return;
-	l->stats.slow_turns++;
-	log_debug("slow turn", LOG_I("us", busy), LOG_I("descriptors", l->ios_run),
-		  LOG_I("timers", l->timers_run), LOG_I("tasks", l->tasks_run));
+	if (!is_virtual(l))
+		watch(l);
+	l->woke_us = l->longest_us = 0;
+	l->longest = NULL;
 }
 
 bool loop_turn(struct loop *l, int64_t max_wait_ms)

@@ -35,15 +35,21 @@ void loop_skew_wall(struct loop *l, int64_t ms); /* virtual loop: the wall clock
 uint64_t loop_random(struct loop *l);		 /* not for keys */
 uint64_t loop_jitter(struct loop *l, uint64_t ms, unsigned percent); /* ms +- percent */
 
+/* What the watchdog calls a callback: "claim.c:claim_tick", where it was given to the loop. */
+#define LOOP_NAME(fn) (__FILE_NAME__ ":" #fn)
+
 /* Timer, embedded in its owner. One shot. Callbacks may set, stop and defer frees freely. */
 struct loop_timer {
 	struct loop *loop;
 	loop_fn fn;
 	void *arg;
+	const char *name;     /* of fn, as the next two have it: for the watchdog */
 	uint64_t due_ms, seq; /* equal due times fire in the order they were set */
 	size_t slot;	      /* heap position + 1; 0 = not armed */
 };
-void loop_timer_init(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg);
+#define loop_timer_init(t, l, fn, arg) loop_timer_init_as(t, l, fn, arg, LOOP_NAME(fn))
+void loop_timer_init_as(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg,
+			const char *name);
 void loop_timer_set(struct loop_timer *t, uint64_t delay_ms); /* re-arms if armed */
 void loop_timer_stop(struct loop_timer *t);		      /* safe on zeroed or stopped */
 bool loop_timer_armed(const struct loop_timer *t);
@@ -57,12 +63,14 @@ struct loop_io {
 	struct loop *loop;
 	void (*fn)(void *arg, unsigned ready); /* LOOP_READ | LOOP_WRITE */
 	void *arg;
+	const char *name;
 	void *event;
 	int fd;
 	unsigned want;
 };
-void loop_io_init(struct loop_io *io, struct loop *l, int fd, void (*fn)(void *arg, unsigned ready),
-		  void *arg);
+#define loop_io_init(io, l, fd, fn, arg) loop_io_init_as(io, l, fd, fn, arg, LOOP_NAME(fn))
+void loop_io_init_as(struct loop_io *io, struct loop *l, int fd,
+		     void (*fn)(void *arg, unsigned ready), void *arg, const char *name);
 void loop_io_want(struct loop_io *io, unsigned want); /* 0 = none; cheap if unchanged */
 void loop_io_done(struct loop_io *io);		      /* before close(); safe on zeroed */
 
@@ -73,10 +81,12 @@ struct loop_task {
 	struct loop *loop;
 	loop_fn fn;
 	void *arg;
+	const char *name;
 	enum loop_phase phase;
 };
-void loop_task_init(struct loop_task *t, struct loop *l, enum loop_phase phase, loop_fn fn,
-		    void *arg);
+#define loop_task_init(t, l, phase, fn, arg) loop_task_init_as(t, l, phase, fn, arg, LOOP_NAME(fn))
+void loop_task_init_as(struct loop_task *t, struct loop *l, enum loop_phase phase, loop_fn fn,
+		       void *arg, const char *name);
 void loop_task_post(struct loop_task *t);
 void loop_task_stop(struct loop_task *t); /* safe on zeroed */
 
@@ -94,9 +104,37 @@ void loop_on_signal(struct loop *l, int signo, loop_fn fn, void *arg);
 enum { LOOP_REST_MS = 5000, LOOP_REST_TURNS = 256 };
 void loop_on_rest(struct loop *l, loop_fn fn, void *arg);
 
-/* Turn statistics, for the watchdog and metrics. */
-struct loop_stats {
-	uint64_t turns, slow_turns; /* slow: busy > 5 ms */
-	uint64_t max_us;	    /* longest busy time of a turn */
+/*
+ * Callbacks of evhttp do not pass through the loop: what is done between these two is counted to
+ * the turn and to `name`, which must live until the turn ends.
+ */
+void loop_foreign_begin(struct loop *l);
+void loop_foreign_end(struct loop *l, const char *name);
+
+/*
+ * The watchdog. A turn busy for more than LOOP_SLOW_US is counted, and so is the callback in it
+ * that took the longest; both are logged, once in LOOP_TELL_MS. The clock is read once per
+ * callback. A virtual loop has no busy time.
+ */
+enum {
+	LOOP_SLOW_US = 5000,
+	LOOP_TELL_MS = 10000,
+	LOOP_BUCKETS = 12,
+	LOOP_SLOW_MAX = 32, /* names of slow callbacks */
 };
+struct loop_slow {
+	char *name;	 /* "other" for all that found no place */
+	uint64_t turns;	 /* slow ones in which it took the longest */
+	uint64_t max_us; /* its longest time in those */
+};
+struct loop_stats {
+	uint64_t turns, slow_turns;
+	uint64_t max_us;  /* longest busy time of a turn */
+	uint64_t busy_us; /* of all turns */
+	/* Turns by busy time: [i] counts those up to loop_bounds_us[i] and above the one before. */
+	uint64_t buckets[LOOP_BUCKETS]; /* the last one: longer than all bounds */
+	struct loop_slow slow[LOOP_SLOW_MAX];
+	size_t slow_n;
+};
+extern const uint64_t loop_bounds_us[LOOP_BUCKETS - 1];
 const struct loop_stats *loop_stats(const struct loop *l);

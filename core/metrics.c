@@ -200,6 +200,25 @@ void metrics_observe(struct metrics_family *f, double value, const char *const *
 	}
 }
 
+void metrics_set_histogram(struct metrics_family *f, const uint64_t *counts, double sum,
+			   const char *const *labels)
+{
+	const struct metrics_desc *d = f->desc;
+	struct series *s;
+	size_t i;
+
+	must(d->kind == METRICS_HISTOGRAM);
+	s = series_of(f, labels, true);
+	if (!s)
+		return;
+	s->value = sum;
+	s->count = counts[d->bounds_n];
+	for (i = 0; i < d->bounds_n; i++) {
+		s->slot[i] = counts[i];
+		s->count += counts[i];
+	}
+}
+
 void metrics_drop(struct metrics_family *f, const char *const *labels)
 {
 	struct series *s = series_of(f, labels, false);

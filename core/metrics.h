@@ -36,6 +36,10 @@ struct metrics_family *metrics_add(struct metrics *m, const struct metrics_desc 
 void metrics_inc(struct metrics_family *f, double by, const char *const *labels);
 void metrics_set(struct metrics_family *f, double value, const char *const *labels);
 void metrics_observe(struct metrics_family *f, double value, const char *const *labels);
+/* A histogram that is counted elsewhere: `counts` has a number per bucket, not summed up, and the
+ * one beyond the last bound; `sum` is of all values. */
+void metrics_set_histogram(struct metrics_family *f, const uint64_t *counts, double sum,
+			   const char *const *labels);
 void metrics_drop(struct metrics_family *f, const char *const *labels); /* forgets one series */
 /* Called before each rendering: a source sets gauges that would be costly to keep current. */
 void metrics_on_scrape(struct metrics *m, void (*fn)(void *arg), void *arg);

@@ -19,6 +19,13 @@ struct recent {
 	uint64_t key, at_ms;
 };
 
+/* For events_each(): MESSAGE_MAX and the names' limits bound each, EVENTS_RECENT their number. */
+struct told {
+	const char *type; /* "Warning" or "Normal" */
+	char *reason, *message, *kind, *namespace, *name;
+	uint64_t key, at_ms, wall_ms, count;
+};
+
 struct events {
 	struct loop *loop;
 	struct api *api;
@@ -26,7 +33,9 @@ struct events {
 	struct recent recent[RECENT_MAX];
 	size_t next;
 	uint64_t minute_ms, in_minute, in_flight, sent, serial;
-	uint64_t forbidden_ms; /* loop time of the last 403 + 1, 0 = none */
+	uint64_t forbidden_ms;		  /* loop time of the last 403 + 1, 0 = none */
+	struct told *told[EVENTS_RECENT]; /* oldest first */
+	size_t told_n;
 };
 
 struct events *events_new(struct loop *l, struct api *api, const char *component, const char *node)
@@ -41,6 +50,16 @@ struct events *events_new(struct loop *l, struct api *api, const char *component
 	return e;
 }
 
+static void free_told(struct told *t)
+{
+	mem_free(t->reason);
+	mem_free(t->message);
+	mem_free(t->kind);
+	mem_free(t->namespace);
+	mem_free(t->name);
+	mem_free(t);
+}
+
 /* After its api_free(): pending calls get no callback then. */
 void events_free(struct events **ep)
 {
@@ -48,6 +67,8 @@ void events_free(struct events **ep)
 
 	if (!e)
 		return;
+	for (size_t i = 0; i < e->told_n; i++)
+		free_told(e->told[i]);
 	mem_free(e->component);
 	mem_free(e->node);
 	mem_free(e);
@@ -175,6 +196,47 @@ static void encode(struct events *e, const struct events_object *o, const char *
 	jsonw_end(&w);
 }
 
+static struct told *take_told(struct events *e, size_t i)
+{
+	struct told *t = e->told[i];
+
+	e->told_n--;
+	memmove(&e->told[i], &e->told[i + 1], (e->told_n - i) * sizeof(struct told *));
+	return t;
+}
+
+/* The same within REPEAT_MS, taken out of its place; NULL when it is news. */
+static struct told *told_before(struct events *e, uint64_t key)
+{
+	for (size_t i = 0; i < e->told_n; i++)
+		if (e->told[i]->key == key && loop_now_ms(e->loop) - e->told[i]->at_ms < REPEAT_MS)
+			return take_told(e, i);
+	return NULL;
+}
+
+static void keep_told(struct events *e, const struct events_object *o, const char *type,
+		      const char *reason, const char *message, uint64_t key)
+{
+	struct told *t = told_before(e, key);
+
+	if (!t) {
+		if (e->told_n == EVENTS_RECENT)
+			free_told(take_told(e, 0));
+		t = MEM_NEW(struct told);
+		t->type = type;
+		t->reason = mem_strdup(reason);
+		t->message = mem_strdup(message);
+		t->kind = mem_strdup(o->kind);
+		t->namespace = mem_strdup(o->namespace ? o->namespace : "");
+		t->name = mem_strdup(o->name);
+		t->key = key;
+	}
+	t->at_ms = loop_now_ms(e->loop);
+	t->wall_ms = loop_wall_ms(e->loop);
+	t->count++;
+	e->told[e->told_n++] = t;
+}
+
 static void send(struct events *e, const struct events_object *o, const char *type,
 		 const char *reason, const char *message)
 {
@@ -191,7 +253,10 @@ static void send(struct events *e, const struct events_object *o, const char *ty
 	    digest_str(digest_str(digest_str(DIGEST_START, o->name), o->uid), reason), message);
 	struct buf body;
 
-	if (is_silenced(e) || !*o->name || told_lately(e, key) || too_many(e))
+	if (!*o->name)
+		return;
+	keep_told(e, o, type, reason, message, key);
+	if (is_silenced(e) || told_lately(e, key) || too_many(e))
 		return;
 	remember(e, key); /* what did not fit into the minute may be told in the next */
 	buf_init(&body, 16 << 10);
@@ -237,4 +302,27 @@ void events_note(struct events *e, const struct events_object *o, const char *re
 uint64_t events_sent(const struct events *e)
 {
 	return e ? e->sent : 0;
+}
+
+void events_each(const struct events *e, void (*fn)(void *arg, const struct events_told *t),
+		 void *arg)
+{
+	for (size_t i = e ? e->told_n : 0; i-- > 0;) {
+		const struct told *t = e->told[i];
+		struct events_told view = { .type = t->type,
+					    .reason = t->reason,
+					    .message = t->message,
+					    .kind = t->kind,
+					    .namespace = t->namespace,
+					    .name = t->name,
+					    .wall_ms = t->wall_ms,
+					    .count = t->count };
+
+		fn(arg, &view);
+	}
+}
+
+bool events_forbidden(const struct events *e)
+{
+	return e && e->forbidden_ms;
 }

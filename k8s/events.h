@@ -8,7 +8,7 @@
 #include "core/base.h"
 #include "core/loop.h"
 
-enum { EVENTS_PER_MINUTE = 60 };
+enum { EVENTS_PER_MINUTE = 60, EVENTS_RECENT = 32 };
 
 struct api;
 struct events;
@@ -23,3 +23,14 @@ void events_warn(struct events *e, const struct events_object *o, const char *re
 void events_note(struct events *e, const struct events_object *o, const char *reason,
 		 const char *fmt, ...) PRINTF(4, 5); /* type Normal */
 uint64_t events_sent(const struct events *e);
+/*
+ * The last EVENTS_RECENT that were told, newest first, whether or not the API server took them: who
+ * looks at the node itself may be there because it did not. Views are valid during the callback.
+ */
+struct events_told {
+	const char *type, *reason, *message, *kind, *namespace, *name; /* namespace may be "" */
+	uint64_t wall_ms, count; /* the last time; how often, less than 10 minutes apart */
+};
+void events_each(const struct events *e, void (*fn)(void *arg, const struct events_told *t),
+		 void *arg);
+bool events_forbidden(const struct events *e); /* the last answer was a 403 */

@@ -601,15 +601,36 @@ const char *driver_holder(const struct driver *d, const char *identity)
 	return claims_holder(d->claims, identity);
 }
 
+/* Two rounds over the claims: those that somebody may look for, then the prepared ones. */
+struct claims_status {
+	struct jsonw *w;
+	size_t room, total;
+	bool calm;
+};
+
+static bool is_calm(const struct claim_info *i)
+{
+	return !i->quarantined && !strcmp(i->state, "prepared");
+}
+
 static void status_claim(void *arg, const struct claim_info *i)
 {
-	struct jsonw *w = arg;
+	struct claims_status *s = arg;
+	struct jsonw *w = s->w;
 
+	if (is_calm(i) != s->calm)
+		return;
+	s->total++;
+	if (!s->room)
+		return;
+	s->room--;
 	jsonw_obj(w);
 	jsonw_kstr(w, "uid", i->uid);
 	jsonw_kstr(w, "namespace", i->namespace);
 	jsonw_kstr(w, "name", i->name);
 	jsonw_kstr(w, "state", i->quarantined ? "quarantined" : i->state);
+	if (i->pod)
+		jsonw_kstr(w, "pod", i->pod);
 	if (i->waiting_for)
 		jsonw_kstr(w, "waitingFor", i->waiting_for);
 	jsonw_ki64(w, "sinceMs", (int64_t)i->since_wall_ms);
@@ -651,8 +672,9 @@ static const char *ledger_name(enum ledger_state s)
 	return names[s];
 }
 
-void driver_status(struct driver *d, struct jsonw *w)
+void driver_status(struct driver *d, struct jsonw *w, size_t claims_max)
 {
+	struct claims_status claims = { .w = w, .room = claims_max };
 	const struct plugin_stats *calls = plugin_stats(d->plugin);
 	struct ledger *ledger = claims_ledger(d->claims);
 
@@ -675,8 +697,37 @@ void driver_status(struct driver *d, struct jsonw *w)
 	jsonw_end(w);
 	status_publisher(d, w);
 	jsonw_karr(w, "claims");
-	claims_each(d->claims, status_claim, w);
+	claims_each(d->claims, status_claim, &claims);
+	claims.calm = true;
+	claims_each(d->claims, status_claim, &claims);
 	jsonw_end(w);
+	jsonw_ki64(w, "claimsTotal", (int64_t)claims.total);
+}
+
+void driver_facts(const struct driver *d, struct driver_facts *f)
+{
+	struct ledger *ledger = claims_ledger(d->claims);
+
+	*f = (struct driver_facts){
+		.name = d->name,
+		.draining = d->draining,
+		.registration_reason = "",
+		.ledger = ledger_state(ledger),
+		.ledger_reason = ledger_reason(ledger),
+		.publisher = publisher_stats(d->publisher),
+		.held = d->held,
+		.withdrawn = d->withdrawn,
+	};
+	if (!d->registration)
+		return;
+	f->registration = registration_state(d->registration);
+	f->registration_reason = registration_reason(d->registration);
+}
+
+void driver_each_claim(const struct driver *d, void (*fn)(void *arg, const struct claim_info *i),
+		       void *arg)
+{
+	claims_each(d->claims, fn, arg);
 }
 
 struct device_count {

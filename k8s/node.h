@@ -48,5 +48,20 @@ void driver_withdraw(struct driver *d, const char *reason);
 /* UID of the claim that holds this physical GPU, NULL when free. */
 const char *driver_holder(const struct driver *d, const char *identity);
 struct jsonw;
-void driver_status(struct driver *d, struct jsonw *w); /* members of an open object */
-void driver_scrape(struct driver *d);		       /* brings its gauges up to date */
+/* Members of an open object; of the claims `claims_max` at most, those in trouble first. */
+void driver_status(struct driver *d, struct jsonw *w, size_t claims_max);
+/* The same for who judges it; views live until the loop turns. */
+struct driver_facts {
+	const char *name;
+	bool draining;
+	enum registration_state registration;
+	const char *registration_reason;
+	enum ledger_state ledger;
+	const char *ledger_reason;
+	const struct publisher_stats *publisher;
+	const char *held, *withdrawn; /* why nothing is written or offered; NULL: it is */
+};
+void driver_facts(const struct driver *d, struct driver_facts *f);
+void driver_each_claim(const struct driver *d, void (*fn)(void *arg, const struct claim_info *i),
+		       void *arg);
+void driver_scrape(struct driver *d); /* brings its gauges up to date */

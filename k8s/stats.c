@@ -10,6 +10,9 @@ static const double upstream_bounds[] = { 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.
 /* Ours begin where a prepare really is, and reach as far as a wait can. */
 static const double phase_bounds[] = { 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 				       0.5,    1,     2.5,   5,	    10,	  30,	 45,   120, 600 };
+/* loop_bounds_us in seconds. */
+static const double turn_bounds[] = { 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3,
+				      2e-3, 5e-3, 1e-2, 5e-2, 0.5 };
 
 enum family {
 	REQUESTS,
@@ -41,6 +44,8 @@ enum family {
 	LOOP_TURNS,
 	LOOP_SLOW,
 	LOOP_LONGEST,
+	LOOP_TIMES,
+	LOOP_CALLBACKS,
 	PROCESS_CPU,
 	PROCESS_START,
 	PROCESS_RESIDENT,
@@ -227,6 +232,18 @@ static const struct metrics_desc table[FAMILIES] = {
 			   { NULL },
 			   NULL,
 			   0 },
+	[LOOP_TIMES] = { "tundra_loop_turn_duration_seconds",
+			 "How long turns of the event loop were busy.",
+			 METRICS_HISTOGRAM,
+			 { NULL },
+			 turn_bounds,
+			 ARRAY_LEN(turn_bounds) },
+	[LOOP_CALLBACKS] = { "tundra_loop_slow_callbacks_total",
+			     "Slow turns by the callback that took the longest in them.",
+			     COUNTER,
+			     { "callback" },
+			     NULL,
+			     0 },
 	[PROCESS_CPU] = { "process_cpu_seconds_total",
 			  "User and system CPU time, without workers.",
 			  COUNTER,
@@ -271,8 +288,12 @@ struct stats *stats_new(struct metrics *m)
 {
 	struct stats *s = MEM_NEW(struct stats);
 
+	_Static_assert(ARRAY_LEN(turn_bounds) == LOOP_BUCKETS - 1, "buckets of the loop");
+	for (size_t i = 0; i < ARRAY_LEN(turn_bounds); i++)
+		must((uint64_t)(turn_bounds[i] * 1e6 + 0.5) == loop_bounds_us[i]);
 	for (size_t i = 0; i < FAMILIES; i++)
 		s->f[i] = metrics_add(m, &table[i]);
+	metrics_set(s->f[LOOP_CALLBACKS], 0, METRICS_L("other")); /* the family is always there */
 	s->started = usage_started();
 	return s;
 }
@@ -385,4 +406,9 @@ void stats_process(struct stats *s, const struct loop_stats *l)
 	metrics_set(s->f[LOOP_TURNS], (double)l->turns, METRICS_NO_LABELS);
 	metrics_set(s->f[LOOP_SLOW], (double)l->slow_turns, METRICS_NO_LABELS);
 	metrics_set(s->f[LOOP_LONGEST], (double)l->max_us / 1e6, METRICS_NO_LABELS);
+	metrics_set_histogram(s->f[LOOP_TIMES], l->buckets, (double)l->busy_us / 1e6,
+			      METRICS_NO_LABELS);
+	for (size_t i = 0; i < l->slow_n; i++)
+		metrics_set(s->f[LOOP_CALLBACKS], (double)l->slow[i].turns,
+			    METRICS_L(l->slow[i].name));
 }

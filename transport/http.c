@@ -196,6 +196,40 @@ static void free_body(const void *data, size_t n, void *arg)
 	mem_free((void *)(uintptr_t)data);
 }
 
+static struct sv weak(struct sv tag)
+{
+	return sv_starts(tag, SV("W/")) ? sv_drop(tag, 2) : tag;
+}
+
+/* RFC 9110 13.1.2: a list or "*", compared weakly. Our tags hold no comma. */
+static bool has_already(struct evhttp_request *req, const struct http_reply *reply)
+{
+	const char *list =
+	    evhttp_find_header(evhttp_request_get_input_headers(req), "If-None-Match");
+	struct sv rest, tag;
+
+	if (!*reply->etag || reply->status != 200 || !list)
+		return false;
+	for (rest = sv_str(list); rest.n;) {
+		tag = sv_trim(sv_cut(&rest, ','));
+		if (sv_eqs(tag, "*") || sv_eq(weak(tag), weak(sv_str(reply->etag))))
+			return true;
+	}
+	return false;
+}
+
+static void put_headers(struct evkeyvalq *headers, const struct http_reply *reply)
+{
+	const char *const *more = reply->headers;
+
+	must(evhttp_add_header(headers, "Content-Type", reply->content_type) == 0);
+	must(evhttp_add_header(headers, "X-Content-Type-Options", "nosniff") == 0);
+	if (*reply->etag)
+		must(evhttp_add_header(headers, "ETag", reply->etag) == 0);
+	for (; more && more[0]; more += 2)
+		must(evhttp_add_header(headers, more[0], more[1]) == 0);
+}
+
 static void send_reply(struct evhttp_request *req, const struct http_reply *reply)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
@@ -203,8 +237,11 @@ static void send_reply(struct evhttp_request *req, const struct http_reply *repl
 	size_t n = buf_len(reply->body);
 	char length[24];
 
-	must(evhttp_add_header(headers, "Content-Type", reply->content_type) == 0);
-	must(evhttp_add_header(headers, "X-Content-Type-Options", "nosniff") == 0);
+	put_headers(headers, reply);
+	if (has_already(req, reply)) {
+		evhttp_send_reply(req, 304, NULL, NULL);
+		return;
+	}
 	if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {
 		/* evhttp would send the body along. */
 		(void)snprintf(length, sizeof(length), "%zu", n);
@@ -231,11 +268,12 @@ static void on_request(struct evhttp_request *req, void *arg)
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
 	const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
 	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
-	struct http_reply reply = { 200, "text/plain; charset=utf-8", NULL };
+	struct http_reply reply = { .status = 200, .content_type = "text/plain; charset=utf-8" };
 	const struct http_route *route;
 	struct http *h = arg;
 	struct buf body;
 
+	loop_foreign_begin(h->loop);
 	note_request(h, req);
 	buf_init(&body, BODY_OUT_MAX);
 	reply.body = &body;
@@ -253,6 +291,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	}
 	send_reply(req, &reply);
 	buf_done(&body);
+	loop_foreign_end(h->loop, route ? route->path : "http.c:not found");
 }
 
 /* Listening */

@@ -9,9 +9,14 @@
 #include "core/loop.h"
 
 struct http;
+enum { HTTP_ETAG_MAX = 80 };
 struct http_reply {
-	int status;		  /* 200 by default */
-	const char *content_type; /* text/plain by default */
+	int status;		    /* 200 by default */
+	const char *content_type;   /* text/plain by default */
+	const char *const *headers; /* more of them: name, value, ..., NULL; static. May be NULL */
+	/* With its quotes, "" = none. Who has it already (If-None-Match) gets 304 without a body.
+	 */
+	char etag[HTTP_ETAG_MAX];
 	struct buf *body;
 };
 struct http_route {

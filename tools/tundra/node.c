@@ -223,6 +223,7 @@ static int start_serving(struct node *n, struct err *e)
 {
 	struct serve_conf conf = { .http_endpoint = n->o.http_endpoint,
 				   .metrics_path = n->o.metrics_path,
+				   .status_page = n->o.status_page,
 				   .health_port = n->o.healthcheck_port,
 				   .status_socket = n->status_socket,
 				   .metrics = n->metrics,
@@ -232,6 +233,7 @@ static int start_serving(struct node *n, struct err *e)
 				   .disk = n->disk,
 				   .in_use = n->in_use,
 				   .conflict = n->conflict,
+				   .events = n->events,
 				   .node = n->o.node_name };
 
 	return serve_new(n->loop, &conf, &n->serve, e);

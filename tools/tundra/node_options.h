@@ -30,7 +30,7 @@ struct node_options {
 	char *http_endpoint, *metrics_path, *feature_gates, *consumable_shares;
 	char *log_format, *qps, *ignored_text;
 	int64_t healthcheck_port, verbosity, burst, ignored_int;
-	bool extra_attributes, allow_device_plugin, help, version, ignored_bool;
+	bool status_page, extra_attributes, allow_device_plugin, help, version, ignored_bool;
 	bool gates[NODE_GATES];
 };
 

@@ -1,15 +1,14 @@
 #include "tools/tundra/serve.h"
 
+#include <stdio.h>
+
 #include "core/fsx.h"
-#include "core/jsonw.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/version.h"
-#include "k8s/api/client.h"
-#include "k8s/conflict.h"
-#include "tools/tundra/in_use.h"
+#include "k8s/digest.h"
+#include "tools/tundra/page.h"
+#include "tools/tundra/status_doc.h"
 #include "transport/grpc_health.h"
-#include "transport/h2_client.h"
 #include "transport/http.h"
 
 /*
@@ -22,6 +21,7 @@ struct serve {
 	struct loop *loop;
 	struct serve_conf conf;
 	char *node;
+	uint64_t started_ms;	   /* loop time */
 	struct http *http, *local; /* local: the status socket */
 	struct grpc_health *health;
 	struct grpc_server *grpc;
@@ -44,8 +44,6 @@ static void on_healthz(void *ctx, const char *query, struct http_reply *reply)
 	buf_puts(reply->body, "ok\n");
 }
 
-static const char *const state_names[] = { "starting", "ready", "no driver", "trouble" };
-
 /* Device readiness is told, and does not count: a node without a GPU must not hold up a rollout. */
 static void on_readyz(void *ctx, const char *query, struct http_reply *reply)
 {
@@ -57,7 +55,7 @@ static void on_readyz(void *ctx, const char *query, struct http_reply *reply)
 		buf_puts(reply->body, "ok\n");
 	else
 		reply->status = 503;
-	buf_printf(reply->body, "devices: %s%s%s\n", state_names[state],
+	buf_printf(reply->body, "devices: %s%s%s\n", status_doc_state(state),
 		   *inventory_reason(s->conf.inventory) ? ": " : "",
 		   inventory_reason(s->conf.inventory));
 }
@@ -70,113 +68,28 @@ static bool is_serving(void *arg)
 
 /* ---- status ---- */
 
-static void status_device(struct serve *s, struct jsonw *w, const struct gpu_device *g)
-{
-	const char *holder = driver_holder(s->conf.driver, g->uuid);
-
-	jsonw_obj(w);
-	jsonw_kstr(w, "name", g->name);
-	jsonw_kstr(w, "uuid", g->uuid);
-	jsonw_kstr(w, "pci", g->pci);
-	jsonw_ki64(w, "minor", g->minor);
-	jsonw_kbool(w, "present", g->present);
-	if (*g->trouble)
-		jsonw_kstr(w, "trouble", g->trouble);
-	for (size_t i = 0; i < g->attributes_n; i++)
-		if (!strcmp(g->attributes[i].name, "productName"))
-			jsonw_kstr(w, "product", g->attributes[i].s);
-	for (size_t i = 0; i < g->capacities_n; i++)
-		if (!strcmp(g->capacities[i].name, "memory"))
-			jsonw_ki64(w, "memory", (int64_t)g->capacities[i].value);
-	if (holder)
-		jsonw_kstr(w, "claim", holder);
-	jsonw_end(w);
-}
-
-static void status_worker(struct jsonw *w, const char *role, const struct worker_stats *st)
-{
-	static const char *const names[] = { "down", "starting", "up", "killed" };
-
-	jsonw_obj(w);
-	jsonw_kstr(w, "role", role);
-	jsonw_kstr(w, "state", names[st->state]);
-	jsonw_ki64(w, "pid", st->pid);
-	jsonw_ki64(w, "starts", (int64_t)st->starts);
-	jsonw_ki64(w, "crashes", (int64_t)st->crashes);
-	jsonw_ki64(w, "timeouts", (int64_t)st->timeouts);
-	jsonw_ki64(w, "stuck", (int64_t)st->abandoned);
-	jsonw_ki64(w, "requests", (int64_t)st->requests);
-	jsonw_end(w);
-}
-
-static void status_workers(struct serve *s, struct jsonw *w)
-{
-	struct inventory_worker workers[16];
-	size_t n = inventory_workers(s->conf.inventory, workers, ARRAY_LEN(workers));
-
-	jsonw_karr(w, "workers");
-	for (size_t i = 0; i < n; i++)
-		status_worker(w, workers[i].role, workers[i].stats);
-	status_worker(w, "disk", worker_stats(s->conf.disk));
-	status_worker(w, "host", in_use_worker(s->conf.in_use));
-	jsonw_end(w);
-}
-
-static void status_api(struct serve *s, struct jsonw *w)
-{
-	const struct h2_client_stats *st = api_connection(s->conf.api);
-
-	jsonw_kobj(w, "api");
-	jsonw_kbool(w, "connected", st->state == H2_CLIENT_UP);
-	jsonw_kstr(w, "version", api_version_name(api_served(s->conf.api)));
-	jsonw_ki64(w, "connects", (int64_t)st->connects);
-	jsonw_ki64(w, "failures", (int64_t)st->failures);
-	jsonw_ki64(w, "requests", (int64_t)st->requests);
-	jsonw_kstr(w, "lastError", st->last_error);
-	jsonw_end(w);
-}
-
-static void status_loop(struct serve *s, struct jsonw *w)
-{
-	const struct loop_stats *st = loop_stats(s->loop);
-
-	jsonw_kobj(w, "loop");
-	jsonw_ki64(w, "turns", (int64_t)st->turns);
-	jsonw_ki64(w, "slowTurns", (int64_t)st->slow_turns);
-	jsonw_ki64(w, "maxMicroseconds", (int64_t)st->max_us);
-	jsonw_end(w);
-}
-
 static void on_status(void *ctx, const char *query, struct http_reply *reply)
 {
 	struct serve *s = ctx;
-	struct jsonw w;
 
 	(void)query;
 	reply->content_type = "application/json";
-	jsonw_init(&w, reply->body);
-	jsonw_obj(&w);
-	jsonw_kstr(&w, "version", version_string());
-	jsonw_kstr(&w, "build", version_build());
-	jsonw_kstr(&w, "node", s->node);
-	jsonw_ki64(&w, "nowMs", (int64_t)loop_wall_ms(s->loop));
-	jsonw_kobj(&w, "inventory");
-	jsonw_kstr(&w, "state", state_names[inventory_state(s->conf.inventory)]);
-	jsonw_kstr(&w, "reason", inventory_reason(s->conf.inventory));
-	jsonw_karr(&w, "devices");
-	list_for_each (n, inventory_devices(s->conf.inventory))
-		status_device(s, &w, list_entry(n, struct gpu_device, node));
-	jsonw_end(&w);
-	jsonw_end(&w);
-	if (conflict_reason(s->conf.conflict))
-		jsonw_kstr(&w, "conflict", conflict_reason(s->conf.conflict));
-	status_workers(s, &w);
-	status_api(s, &w);
-	status_loop(s, &w);
-	jsonw_kobj(&w, "driver");
-	driver_status(s->conf.driver, &w);
-	jsonw_end(&w);
-	jsonw_end(&w);
+	(void)status_doc(s->loop, &s->conf, s->started_ms, SIZE_MAX, reply->body);
+}
+
+/* The same for the page, which anybody may ask for again and again: of bounded size. */
+static void on_page_status(void *ctx, const char *query, struct http_reply *reply)
+{
+	struct serve *s = ctx;
+	size_t stable;
+
+	(void)query;
+	reply->content_type = "application/json";
+	reply->headers = page_headers;
+	stable = status_doc(s->loop, &s->conf, s->started_ms, PAGE_CLAIMS_MAX, reply->body);
+	snprintf(
+	    reply->etag, sizeof(reply->etag), "W/\"%016llx\"",
+	    (unsigned long long)digest_bytes(DIGEST_START, sv_make(buf_sv(reply->body).p, stable)));
 }
 
 /* ---- start ---- */
@@ -186,6 +99,7 @@ static int listen_http(struct serve *s, struct err *e)
 	const struct http_route routes[] = { { s->conf.metrics_path, on_metrics, s },
 					     { "/healthz", on_healthz, s },
 					     { "/readyz", on_readyz, s } };
+	const struct http_route status = { "/status.json", on_page_status, s };
 	uint16_t port;
 	int r;
 
@@ -194,11 +108,16 @@ static int listen_http(struct serve *s, struct err *e)
 	s->http = http_new(s->loop);
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
 		http_add(s->http, &routes[i]);
+	if (s->conf.status_page) {
+		http_add(s->http, &status);
+		page_add(s->http);
+	}
 	r = http_listen(s->http, s->conf.http_endpoint, &port, e);
 	if (r < 0)
 		return err_wrap(e, r, "--http-endpoint=%s", s->conf.http_endpoint);
-	log_info("serving metrics and probes", LOG_S("endpoint", s->conf.http_endpoint),
-		 LOG_I("port", port));
+	log_info(s->conf.status_page ? "serving metrics, probes and the status page"
+				     : "serving metrics and probes",
+		 LOG_S("endpoint", s->conf.http_endpoint), LOG_I("port", port));
 	return 0;
 }
 
@@ -249,6 +168,8 @@ int serve_new(struct loop *l, const struct serve_conf *conf, struct serve **out,
 	s->loop = l;
 	s->conf = *conf;
 	s->node = mem_strdup(conf->node);
+	s->conf.node = s->node;
+	s->started_ms = loop_now_ms(l);
 	r = listen_http(s, e);
 	if (!r)
 		r = listen_status(s, e);

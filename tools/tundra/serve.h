@@ -1,16 +1,18 @@
 #pragma once
 /*
- * What operators and tools ask the running node: metrics and probes over HTTP, the gRPC health
- * service, and the whole status as JSON on a socket for root.
+ * What operators and tools ask the running node: metrics, probes and the status page over HTTP, the
+ * gRPC health service, and the whole status as JSON on a socket for root.
  */
 #include "core/metrics.h"
 #include "k8s/node.h"
 
 struct conflict;
+struct events;
 struct in_use;
 struct serve;
 struct serve_conf {
 	const char *http_endpoint, *metrics_path; /* endpoint NULL or "": none */
+	bool status_page;			  /* beside the metrics */
 	int64_t health_port;			  /* gRPC; 0 = any, negative = none */
 	const char *status_socket;
 	const char *node;
@@ -21,6 +23,7 @@ struct serve_conf {
 	struct worker *disk;
 	struct in_use *in_use;
 	struct conflict *conflict;
+	struct events *events; /* may be NULL */
 };
 int serve_new(struct loop *l, const struct serve_conf *conf, struct serve **out,
 	      struct err *e) NODISCARD;

@@ -154,13 +154,14 @@ static void print_claims(const struct json *claims)
 {
 	if (!json_len(claims))
 		return;
-	printf("\n%-38s %-40s %-12s %s\n", "CLAIM", "NAME", "STATE", "DEVICES");
+	printf("\n%-38s %-40s %-24s %-12s %s\n", "CLAIM", "NAME", "POD", "STATE", "DEVICES");
 	for (size_t i = 0; i < json_len(claims); i++) {
 		const struct json *c = json_at(claims, i), *devices = json_get(c, "devices");
 		char name[256];
 
 		snprintf(name, sizeof(name), "%s/%s", str(c, "namespace"), str(c, "name"));
-		printf("%-38s %-40s %-12s ", str(c, "uid"), name, str(c, "state"));
+		printf("%-38s %-40s %-24s %-12s ", str(c, "uid"), name,
+		       *str(c, "pod") ? str(c, "pod") : "-", str(c, "state"));
 		for (size_t k = 0; k < json_len(devices); k++)
 			printf("%s%s%s", k ? "," : "", str(json_at(devices, k), "device"),
 			       json_flag(json_get(json_at(devices, k), "adminAccess"), false)
@@ -185,6 +186,67 @@ static void print_workers(const struct json *workers)
 		       (long long)json_i64(json_get(w, "crashes"), 0),
 		       (long long)json_i64(json_get(w, "timeouts"), 0),
 		       (long long)json_i64(json_get(w, "stuck"), 0));
+	}
+}
+
+enum { WIDTH = 110, EVENTS_SHOWN = 10 };
+
+/* Breaks the lines of a sentence at blanks, each after `indent` columns; `head` stands in the
+ * first. */
+static void print_wrapped(const char *head, int indent, const char *text)
+{
+	int column = printf("%-*s", indent, head);
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (column > indent && column + (int)n + 1 > WIDTH)
+			column = printf("\n%*s", indent, "") - 1;
+		else if (column > indent)
+			column += printf(" ");
+		column += printf("%.*s", (int)n, text);
+		text += n + strspn(text + n, " ");
+	}
+	printf("\n");
+}
+
+static void print_conditions(const struct json *conditions)
+{
+	if (!json_len(conditions)) {
+		printf("%-14s none\n", "problems");
+		return;
+	}
+	printf("\nWHAT IS WRONG AND WHAT TO DO\n");
+	for (size_t i = 0; i < json_len(conditions); i++) {
+		const struct json *c = json_at(conditions, i);
+		char *what = mem_printf("%s%s%s", str(c, "subject"), *str(c, "subject") ? ": " : "",
+					str(c, "symptom"));
+
+		print_wrapped(str(c, "level"), 9, what);
+		if (*str(c, "detail"))
+			print_wrapped("  cause", 9, str(c, "detail"));
+		print_wrapped("  do", 9, str(c, "todo"));
+		print_wrapped("  see", 9, str(c, "seen"));
+		mem_free(what);
+	}
+}
+
+static void print_events(const struct json *events, int64_t now)
+{
+	if (json_len(events))
+		printf("\n%-12s %-8s %-20s %-40s %s\n", "EVENT", "TYPE", "REASON", "ABOUT",
+		       "MESSAGE");
+	for (size_t i = 0; i < json_len(events) && i < EVENTS_SHOWN; i++) {
+		const struct json *v = json_at(events, i);
+		const char *ns = str(v, "namespace");
+		int64_t s = (now - json_i64(json_get(v, "ms"), 0)) / 1000;
+		char when[32], about[256];
+
+		snprintf(when, sizeof(when), "%lld s ago", (long long)(s > 0 ? s : 0));
+		snprintf(about, sizeof(about), "%s %s%s%s", str(v, "kind"), ns, *ns ? "/" : "",
+			 str(v, "name"));
+		printf("%-12s %-8s %-20s %-40s %s\n", when, str(v, "type"), str(v, "reason"), about,
+		       str(v, "message"));
 	}
 }
 
@@ -222,8 +284,10 @@ static void print_table(const struct json *s)
 	print_age(now, json_i64(json_get(pub, "lastPublishMs"), 0));
 	printf("%-14s ", "last call");
 	print_age(now, json_i64(json_get(d, "kubelet", "lastCallMs"), 0));
+	print_conditions(json_get(s, "conditions"));
 	print_devices(json_get(inv, "devices"), json_get(d, "claims"));
 	print_claims(json_get(d, "claims"));
+	print_events(json_get(s, "events"), now);
 	print_workers(json_get(s, "workers"));
 }
 

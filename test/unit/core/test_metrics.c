@@ -89,6 +89,27 @@ static void histogram(void **state)
 	metrics_free(&m);
 }
 
+static void histogram_of_a_source(void **state)
+{
+	static const uint64_t first[] = { 1, 0, 2, 3 }, then[] = { 1, 4, 2, 3 };
+	struct metrics *m = metrics_new();
+	struct metrics_family *f = metrics_add(m, &seconds);
+
+	(void)state;
+	metrics_set_histogram(f, first, 12.5, METRICS_L("put"));
+	assert_true(metrics_value(f, METRICS_L("put")) == 6);
+	metrics_set_histogram(f, then, 13, METRICS_L("put"));
+	expect(m, "# HELP tundra_seconds Time.\n"
+		  "# TYPE tundra_seconds histogram\n"
+		  "tundra_seconds_bucket{verb=\"put\",le=\"0.005\"} 1\n"
+		  "tundra_seconds_bucket{verb=\"put\",le=\"0.1\"} 5\n"
+		  "tundra_seconds_bucket{verb=\"put\",le=\"1\"} 7\n"
+		  "tundra_seconds_bucket{verb=\"put\",le=\"+Inf\"} 10\n"
+		  "tundra_seconds_sum{verb=\"put\"} 13\n"
+		  "tundra_seconds_count{verb=\"put\"} 10\n");
+	metrics_free(&m);
+}
+
 static void counters_without_labels_start_at_zero(void **state)
 {
 	struct metrics *m = metrics_new();
@@ -267,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_format),
 		cmocka_unit_test(histogram),
+		cmocka_unit_test(histogram_of_a_source),
 		cmocka_unit_test(counters_without_labels_start_at_zero),
 		cmocka_unit_test(counter_of_a_source),
 		cmocka_unit_test(special_values),

@@ -103,6 +103,53 @@ static void the_same_is_told_once_in_ten_minutes(void **state)
 	assert_int_equal(posts(lab), 5);
 }
 
+/* ---- the last ones ---- */
+
+struct heard {
+	char text[4096];
+	size_t n;
+};
+
+static void hear(void *arg, const struct events_told *t)
+{
+	struct heard *h = arg;
+	size_t used = strlen(h->text);
+
+	h->n++;
+	snprintf(h->text + used, sizeof(h->text) - used, "%s %s %s/%s/%s: %s x%llu\n", t->type,
+		 t->reason, t->kind, t->namespace, t->name, t->message,
+		 (unsigned long long)t->count);
+}
+
+static void the_last_ones_are_remembered(void **state)
+{
+	struct lab *lab = *state;
+	struct heard h = { .n = 0 };
+
+	events_each(lab->events, hear, &h);
+	assert_int_equal(h.n, 0);
+	events_warn(lab->events, &claim, "Waiting", "for %s", "gpu-1");
+	events_note(lab->events, &node, "Registered", "hello");
+	lab_pass(lab, 1000);
+	events_warn(lab->events, &claim, "Waiting", "for gpu-1"); /* not sent, but remembered */
+	events_each(lab->events, hear, &h);
+	assert_string_equal(h.text, "Warning Waiting ResourceClaim/default/claim-1: for gpu-1 x2\n"
+				    "Normal Registered Node//" LAB_NODE ": hello x1\n");
+	lab_pass(lab, 600000);
+	h = (struct heard){ .n = 0 };
+	events_warn(lab->events, &claim, "Waiting", "for gpu-1"); /* another time */
+	events_each(lab->events, hear, &h);
+	assert_int_equal(h.n, 3);
+	for (int i = 0; i < 1000; i++) /* also what is too much for the API server */
+		events_warn(lab->events, &claim, "Waiting", "number %d", i);
+	h = (struct heard){ .n = 0 };
+	events_each(lab->events, hear, &h);
+	assert_int_equal(h.n, EVENTS_RECENT);
+	assert_non_null(strstr(h.text, ": number 999 x1\n"));
+	assert_non_null(strstr(h.text, ": number 968 x1\n"));
+	assert_null(strstr(h.text, ": number 967 x1\n"));
+}
+
 static void a_flood_is_cut(void **state)
 {
 	struct lab *lab = *state;
@@ -139,6 +186,7 @@ static void a_silent_server_collects_few(void **state)
 static void without_the_right_it_falls_silent(void **state)
 {
 	struct lab *lab = *state;
+	struct heard h = { .n = 0 };
 	struct err e = { "" };
 
 	assert_int_equal(
@@ -149,11 +197,15 @@ static void without_the_right_it_falls_silent(void **state)
 	}
 	assert_int_equal(posts(lab), 1);
 	assert_non_null(strstr(lab->log, "RBAC"));
+	assert_true(events_forbidden(lab->events));
+	events_each(lab->events, hear, &h);
+	assert_int_equal(h.n, 10); /* who looks at the node sees them all the same */
 	/* The role was bound later than the pod began. */
 	apiserver_clear(lab->server);
 	lab_pass(lab, 600000);
 	events_warn(lab->events, &claim, "Waiting", "at last");
 	lab_pass(lab, 1000);
+	assert_false(events_forbidden(lab->events));
 	assert_int_equal(lab_events(lab, "Waiting", NULL), 1);
 }
 
@@ -209,6 +261,7 @@ int main(int argc, char **argv)
 		TEST(an_event_as_kubectl_shows_it),
 		TEST(a_node_is_named_as_its_kubelet_names_it),
 		TEST(the_same_is_told_once_in_ten_minutes),
+		TEST(the_last_ones_are_remembered),
 		TEST(a_flood_is_cut),
 		TEST(a_silent_server_collects_few),
 		TEST(without_the_right_it_falls_silent),

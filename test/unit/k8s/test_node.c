@@ -797,7 +797,7 @@ static void it_tells_how_it_is(void **state)
 	expect_phase(f, "a", "Running", SOON_MS);
 	jsonw_init(&w, &text);
 	jsonw_obj(&w);
-	driver_status(f->n.driver, &w);
+	driver_status(f->n.driver, &w, SIZE_MAX);
 	jsonw_end(&w);
 	assert_int_equal(json_parse(buf_sv(&text), &json_limits_object, &root, &e), 0);
 	assert_true(json_flag(json_get(root, "registered"), false));
@@ -806,6 +806,17 @@ static void it_tells_how_it_is(void **state)
 	assert_int_equal(json_len(json_get(json_at(json_get(root, "claims"), 0), "devices")), 2);
 	assert_string_equal(json_str(json_get(root, "kubelet", "lastMethod"), ""),
 			    "NodePrepareResources");
+	assert_string_equal(json_str(json_get(json_at(json_get(root, "claims"), 0), "pod"), ""),
+			    "a");
+	json_free(&root);
+	buf_clear(&text);
+	jsonw_init(&w, &text);
+	jsonw_obj(&w);
+	driver_status(f->n.driver, &w, 0);
+	jsonw_end(&w);
+	assert_int_equal(json_parse(buf_sv(&text), &json_limits_object, &root, &e), 0);
+	assert_int_equal(json_len(json_get(root, "claims")), 0);
+	assert_int_equal(json_i64(json_get(root, "claimsTotal"), 0), 1);
 	json_free(&root);
 	driver_scrape(f->n.driver);
 	buf_clear(&text);

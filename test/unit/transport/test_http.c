@@ -51,6 +51,19 @@ static void on_unready(void *ctx, const char *query, struct http_reply *reply)
 	buf_puts(reply->body, "no driver\n");
 }
 
+static void on_tagged(void *ctx, const char *query, struct http_reply *reply)
+{
+	static const char *const headers[] = { "Cache-Control", "no-cache", "X-More", "yes", NULL };
+
+	(void)ctx;
+	reply->headers = headers;
+	if (!strcmp(query, "broken"))
+		reply->status = 503;
+	(void)snprintf(reply->etag, sizeof(reply->etag), "%s\"v1\"",
+		       !strcmp(query, "weak") ? "W/" : "");
+	buf_puts(reply->body, "the page\n");
+}
+
 static void on_endless(void *ctx, const char *query, struct http_reply *reply)
 {
 	(void)ctx;
@@ -65,6 +78,7 @@ static int setup_on(struct loop *l, void **state)
 	struct http_route routes[] = { { "/hello", on_hello, f },
 				       { "/big", on_big, f },
 				       { "/readyz", on_unready, f },
+				       { "/tagged", on_tagged, f },
 				       { "/endless", on_endless, f } };
 	struct err e;
 	size_t i;
@@ -191,6 +205,42 @@ static void test_head(void **state)
 	assert_non_null(strstr(in, "Content-Length: 6\r\n"));
 	assert_null(strstr(in, "hello"));
 	mem_free(in);
+}
+
+#define HAS(tag) " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nIf-None-Match: " tag "\r\n\r\n"
+
+static void test_etag(void **state)
+{
+	static const char *const known[] = {
+		"GET /tagged" HAS("\"v1\""),
+		"GET /tagged" HAS("W/\"v1\""),
+		"GET /tagged?weak" HAS("\"v1\""),
+		"GET /tagged?weak" HAS("W/\"v1\""),
+		"GET /tagged" HAS("\"a\", \"v1\""),
+		"GET /tagged" HAS("\"a\",W/\"v1\" , \"b\""),
+		"GET /tagged" HAS("*"),
+	};
+	static const char *const news[] = {
+		"GET /tagged" CLOSE,	      "GET /tagged" HAS("\"v2\""), "GET /tagged" HAS("v1"),
+		"GET /tagged" HAS("\"v1\"x"), "GET /tagged" HAS(""),	   "GET /tagged" HAS(", ,"),
+	};
+	struct fixture *f = *state;
+	char *in;
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		expect(f, known[i], "HTTP/1.1 304 ", "ETag: ");
+		in = get(f, known[i]);
+		assert_string_equal(strstr(in, "\r\n\r\n"), "\r\n\r\n"); /* no body */
+		mem_free(in);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(news); i++)
+		expect(f, news[i], "HTTP/1.1 200 ", "\r\n\r\nthe page\n");
+	expect(f, "GET /tagged" CLOSE, "HTTP/1.1 200 ", "\r\nCache-Control: no-cache\r\n");
+	expect(f, "GET /tagged" CLOSE, "HTTP/1.1 200 ", "\r\nX-More: yes\r\n");
+	expect(f, "GET /tagged?weak" CLOSE, "HTTP/1.1 200 ", "\r\nETag: W/\"v1\"\r\n");
+	expect(f, "GET /tagged?broken" HAS("\"v1\""), "HTTP/1.1 503 ", "the page\n");
+	expect(f, "HEAD /tagged" HAS("\"v1\""), "HTTP/1.1 304 ", "");
+	expect(f, "GET /hello" HAS("\"\""), "HTTP/1.1 200 ", "hello");
 }
 
 static void test_big(void **state)
@@ -448,6 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_replies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_head, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_etag, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_big, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_split, setup, teardown),
