@@ -573,13 +573,18 @@ static bool is_plain(const char *s)
 	       strlen(s);
 }
 
-static int check_plain(const struct ledger_claim *c, struct err *e)
+static int check_claim(const struct ledger_claim *c, struct err *e)
 {
 	bool plain = is_plain(c->uid);
 
 	for (size_t i = 0; plain && i < c->devices_n; i++) {
 		const struct ledger_device *d = &c->devices[i];
 
+		if (!is_full_gpu(d->device))
+			return err_set(e, -EINVAL,
+				       "claim %.64s has %.64s, and only full GPUs can "
+				       "be handed over",
+				       c->uid, d->device);
 		plain = is_plain(d->request) && is_plain(d->pool) && is_plain(d->device) &&
 			is_plain(d->identity) && is_plain(d->share_id ? d->share_id : "");
 	}
@@ -718,7 +723,7 @@ int checkpoint_encode(const struct ledger_claim *const *claims, size_t n, const 
 
 	for (size_t i = 0; !r && i < n; i++) {
 		sorted[i] = (struct ledger_claim *)(uintptr_t)claims[i];
-		r = check_plain(claims[i], e);
+		r = check_claim(claims[i], e);
 	}
 	buf_init(&v1, CHECKPOINT_MAX / 2);
 	buf_init(&v2, CHECKPOINT_MAX / 2);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "core/fsx.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "k8s/ledger_file.h"
 #include "k8s/takeover.h"
@@ -136,6 +137,7 @@ int main(void)
 	const char *source = TEST_SOURCE_DIR "/fuzz/corpus/checkpoint/two_and_begun";
 	int n;
 
+	log_init(LOG_ERROR, false, NULL);
 	(void)snprintf(folder, sizeof(folder), "%s/crash_takeover.XXXXXX",
 		       access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	if (!mkdtemp(folder))

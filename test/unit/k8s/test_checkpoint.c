@@ -308,8 +308,9 @@ static void claims_are_written_as_that_driver_does(void **state)
 	checkpoint_free(&c);
 }
 
-static void odd_names_are_not_written(void **state)
+static void what_cannot_be_said_is_not_written(void **state)
 {
+	struct ledger_device device = { .device = (char *)(uintptr_t) "gpu-0-mig-1g" };
 	const struct checkpoint_format format = { false };
 	struct ledger_claim claim = { .uid = (char *)(uintptr_t) "a<b" };
 	const struct ledger_claim *claims = &claim;
@@ -321,6 +322,12 @@ static void odd_names_are_not_written(void **state)
 	assert_int_equal(checkpoint_encode(&claims, 1, "gpu.nvidia.com", BOOT, &format, &out, &e),
 			 -EINVAL);
 	assert_non_null(strstr(e.text, "a<b"));
+	claim.uid = (char *)(uintptr_t) "u";
+	claim.devices = &device;
+	claim.devices_n = 1;
+	assert_int_equal(checkpoint_encode(&claims, 1, "gpu.nvidia.com", BOOT, &format, &out, &e),
+			 -EINVAL);
+	assert_non_null(strstr(e.text, "gpu-0-mig-1g"));
 	buf_done(&out);
 }
 
@@ -339,7 +346,7 @@ int main(void)
 		cmocka_unit_test(white_space_does_not_matter),
 		cmocka_unit_test(nothing_is_written_as_that_driver_does),
 		cmocka_unit_test(claims_are_written_as_that_driver_does),
-		cmocka_unit_test(odd_names_are_not_written),
+		cmocka_unit_test(what_cannot_be_said_is_not_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
