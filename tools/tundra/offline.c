@@ -91,7 +91,7 @@ int offline_check_stopped(const char *folder, const char *registry, struct err *
 const char *offline_name(const struct ledger_claim *c, char *out, size_t size)
 {
 	if (!*c->name)
-		return "(taken over, name not known)";
+		return "-"; /* taken over from a driver that keeps none */
 	snprintf(out, size, "%s/%s", c->namespace, c->name);
 	return out;
 }

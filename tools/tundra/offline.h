@@ -46,7 +46,7 @@ int offline_boot_id(char *out, size_t size, struct err *e) NODISCARD;
  * socket in one of the two folders.
  */
 int offline_check_stopped(const char *folder, const char *registry, struct err *e) NODISCARD;
-/* "namespace/name", or what to say without; for tables. */
+/* "namespace/name", or "-" without one. */
 const char *offline_name(const struct ledger_claim *c, char *out, size_t size);
 /* "gpu-0,gpu-1 (admin)". */
 void offline_devices(const struct ledger_claim *c, struct buf *out);

@@ -269,9 +269,9 @@ static int ask_in_use(struct unprepare *u, const char *const *gpus, size_t n, st
 	if (u->answer < 0)
 		return err_set(
 		    e, -EBUSY,
-		    "it cannot be told whether a process has a GPU of these claims open%s"
-		    "%.200s; --force goes on without knowing",
-		    *why ? ": " : "", why);
+		    "it cannot be told whether a process has a GPU of these claims open "
+		    "(%.200s); --force goes on without knowing",
+		    *why ? why : "is the host's /proc at --proc-root, and the claim's GPU here?");
 	return 0;
 }
 
