@@ -142,11 +142,11 @@ static int compare_all(const char *path, const struct checkpoint *cp, const stru
 	if (!r)
 		return 0;
 	sv_copy(why, sizeof(why), sv_str(e->text));
-	return err_set(
-	    e, r,
-	    "%.120s and the ledger disagree: %.200s; nothing was changed: remove the one "
-	    "that is outdated (tundra claims lists the ledger)",
-	    path, why);
+	return err_set(e, r,
+		       "%.120s and the ledger disagree: %.200s; nothing was changed: end the pods "
+		       "of one of them, or, if ours is outdated, drop it: tundra unprepare --force "
+		       "--claim UID",
+		       path, why);
 }
 
 /* ---- writing ---- */

@@ -42,12 +42,13 @@ static const struct conf_option table[] = {
 	OFFLINE_HELP(struct options),
 };
 
-struct export
-{
+struct exporter {
 	const struct options *o;
 	char *folder, *ledger_path, *checkpoint;
 	char boot_id[64];
 	struct ledger_file *ledger;
+	const struct ledger_claim **claims; /* those of the ledger that still hold */
+	size_t claims_n;
 	struct buf text; /* of the state file */
 };
 
@@ -55,7 +56,7 @@ struct export
  * A GPU that was set up for its claim must be set back by us; that driver would find no word of it
  * in its state.
  */
-static int check_plans(const struct ledger_file *f, struct err *e)
+static int check_plans(const struct exporter *x, struct err *e)
 {
 	static const struct roots roots;
 	static const struct worker_host host; /* never asked: nothing is run */
@@ -64,8 +65,8 @@ static int check_plans(const struct ledger_file *f, struct err *e)
 	struct inventory *inv = inventory_new(loop, &conf);
 	int r = 0;
 
-	for (size_t i = 0; !r && i < f->claims_n; i++) {
-		const struct ledger_claim *c = f->claims[i];
+	for (size_t i = 0; !r && i < x->claims_n; i++) {
+		const struct ledger_claim *c = x->claims[i];
 		struct plan *p = NULL;
 
 		r = plan_decode(inv, sv_make(c->plan, c->plan_n), &p, e);
@@ -81,9 +82,41 @@ static int check_plans(const struct ledger_file *f, struct err *e)
 	return r;
 }
 
+static char *spec_path(const struct exporter *x, const char *uid)
+{
+	return mem_printf("%s/k8s." OFFLINE_DRIVER "-claim_%s.yaml", x->o->cdi, uid);
+}
+
+/*
+ * After a reboot the CDI folder is empty until the kubelet has a claim prepared again, and that
+ * driver would not write the file of one that it takes for prepared.
+ */
+static bool still_holds(const struct exporter *x, const struct ledger_claim *c)
+{
+	char *spec = spec_path(x, c->uid);
+	bool holds = !strcmp(c->boot_id, x->boot_id) || !c->devices_n || fsx_exists(spec);
+
+	if (!holds)
+		printf("left out claim %s: it was prepared before the last boot, and the kubelet "
+		       "has it prepared anew\n",
+		       c->uid);
+	mem_free(spec);
+	return holds;
+}
+
+static void choose(struct exporter *x)
+{
+	const struct ledger_file *f = x->ledger;
+
+	x->claims = mem_calloc(f->claims_n + 1, sizeof(struct ledger_claim *));
+	for (size_t i = 0; i < f->claims_n; i++)
+		if (still_holds(x, f->claims[i]))
+			x->claims[x->claims_n++] = f->claims[i];
+}
+
 /* A file that is there is that driver's own, unless it is ours of a time before, or says nothing.
  */
-static int check_present(const struct export *x, struct err *e)
+static int check_present(const struct exporter *x, struct err *e)
 {
 	const struct checkpoint_conf conf = { .driver = OFFLINE_DRIVER,
 					      .pool = "",
@@ -110,7 +143,7 @@ static int check_present(const struct export *x, struct err *e)
 	return r;
 }
 
-static int encode(struct export *x, struct err *e)
+static int encode(struct exporter *x, struct err *e)
 {
 	const struct checkpoint_format format = { x->o->without_mps_id };
 	const struct ledger_file *f = x->ledger;
@@ -121,16 +154,17 @@ static int encode(struct export *x, struct err *e)
 			       "the record of claim %.64s is damaged, so its GPUs are not known: "
 			       "end its pods, then tundra unprepare --claim",
 			       f->corrupt_n ? f->corrupt[0] : "(not even its UID is readable)");
-	r = check_plans(f, e);
+	choose(x);
+	r = check_plans(x, e);
 	return r ? r
-		 : checkpoint_encode((const struct ledger_claim *const *)f->claims, f->claims_n,
-				     OFFLINE_DRIVER, x->boot_id, &format, &x->text, e);
+		 : checkpoint_encode(x->claims, x->claims_n, OFFLINE_DRIVER, x->boot_id, &format,
+				     &x->text, e);
 }
 
 /* That driver does not look after the specs of what is prepared: a missing one stays missing. */
-static void tell_claim(const struct export *x, const struct ledger_claim *c)
+static void tell_claim(const struct exporter *x, const struct ledger_claim *c)
 {
-	char *spec = mem_printf("%s/k8s." OFFLINE_DRIVER "-claim_%s.yaml", x->o->cdi, c->uid);
+	char *spec = spec_path(x, c->uid);
 	struct buf devices;
 	char name[600];
 
@@ -146,19 +180,18 @@ static void tell_claim(const struct export *x, const struct ledger_claim *c)
 	mem_free(spec);
 }
 
-static void tell(const struct export *x, const char *aside)
+static void tell(const struct exporter *x, const char *aside)
 {
-	for (size_t i = 0; i < x->ledger->claims_n; i++)
-		tell_claim(x, x->ledger->claims[i]);
-	printf("wrote %s (%zu claims); the ledger is now %s\n", x->checkpoint, x->ledger->claims_n,
-	       aside);
-	if (x->ledger->claims_n)
+	for (size_t i = 0; i < x->claims_n; i++)
+		tell_claim(x, x->claims[i]);
+	printf("wrote %s (%zu claims); the ledger is now %s\n", x->checkpoint, x->claims_n, aside);
+	if (x->claims_n)
 		printf("leave %s/tundra-cdi-hook in place until these claims are gone: their CDI "
 		       "specs name it\n",
 		       x->folder);
 }
 
-static int write_out(struct export *x, struct err *e)
+static int write_out(struct exporter *x, struct err *e)
 {
 	char *aside = NULL;
 	int r = fsx_replace(x->checkpoint, buf_sv(&x->text), 0600, FSX_SYNC);
@@ -172,7 +205,7 @@ static int write_out(struct export *x, struct err *e)
 	return r;
 }
 
-static int export(struct export *x, struct err *e)
+static int export(struct exporter *x, struct err *e)
 {
 	int r = offline_boot_id(x->boot_id, sizeof(x->boot_id), e);
 
@@ -192,13 +225,14 @@ static int export(struct export *x, struct err *e)
 
 static int run(const struct options *o, struct err *e)
 {
-	struct export x = { .o = o, .folder = offline_folder(o->plugins) };
+	struct exporter x = { .o = o, .folder = offline_folder(o->plugins) };
 	int r;
 
 	x.ledger_path = mem_printf("%s/ledger", x.folder);
 	x.checkpoint = mem_printf("%s/checkpoint.json", x.folder);
 	buf_init(&x.text, CHECKPOINT_MAX);
 	r = export(&x, e);
+	mem_free(x.claims);
 	ledger_file_free(&x.ledger);
 	buf_done(&x.text);
 	mem_free(x.folder);

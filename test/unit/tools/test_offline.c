@@ -355,6 +355,26 @@ static void what_is_prepared_goes_back(void **state)
 	expect_said(p, "nothing to export");
 }
 
+/* The CDI folder went with the reboot: that driver has to prepare it, not to believe it. */
+static void a_claim_of_an_earlier_boot(void **state)
+{
+	struct place *p = *state;
+	char *now = mem_strdup(p->boot_id);
+
+	put_two(p);
+	sv_copy(p->boot_id, sizeof(p->boot_id), SV("before"));
+	put_claim(p, "uid-c", "gpu-2", "GPU-c"); /* prepared again since */
+	put_claim(p, "uid-d", "gpu-3", "GPU-d");
+	sv_copy(p->boot_id, sizeof(p->boot_id), sv_str(now));
+	assert_int_equal(unlink(node_path(p->node, "cdi/k8s." DRIVER "-claim_uid-d.yaml")), 0);
+	export(p);
+	expect_code(p, 0);
+	expect_said(p, "left out claim uid-d");
+	expect_said(p, "exported claim uid-c");
+	expect_said(p, "(3 claims)");
+	mem_free(now);
+}
+
 static void an_export_that_was_cut_short(void **state)
 {
 	struct place *p = *state;
@@ -575,6 +595,7 @@ int main(int argc, char **argv)
 		TEST(claims_are_listed),
 		TEST(no_claims),
 		TEST(what_is_prepared_goes_back),
+		TEST(a_claim_of_an_earlier_boot),
 		TEST(an_export_that_was_cut_short),
 		TEST(no_export_over_claims_of_that_driver),
 		TEST(no_export_of_what_is_not_known),
