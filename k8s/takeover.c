@@ -235,17 +235,16 @@ int takeover_run(const struct takeover_conf *conf, struct err *e)
 	struct checkpoint *cp = NULL;
 	int r = read_checkpoint(conf, path, &cp, e);
 
-	/* An empty one is left where it is: it says the same to that driver as to us. */
-	if (r == -ENOENT || (!r && !cp->claims_n && !cp->started_n && !cp->stale))
+	if (r == -ENOENT)
 		r = 0;
-	else if (!r && takeover_listens(conf->folder, "dra.sock"))
-		r = err_set(
-		    e, -EBUSY,
-		    "the driver that wrote %s still runs: it listens at %s/dra.sock; remove "
-		    "it from this node first",
-		    path, conf->folder);
-	else if (!r)
-		r = take(conf, path, cp, e);
+	/* An empty one is left where it is: it says the same to that driver as to us. */
+	else if (cp && (cp->claims_n || cp->started_n || cp->stale))
+		r = takeover_listens(conf->folder, "dra.sock")
+			? err_set(e, -EBUSY,
+				  "the driver that wrote %s still runs: it listens at %s/dra.sock; "
+				  "remove it from this node first",
+				  path, conf->folder)
+			: take(conf, path, cp, e);
 	checkpoint_free(&cp);
 	mem_free(path);
 	return r;

@@ -127,9 +127,9 @@ static int show(const struct options *o, struct err *e)
 					   "--kubelet-plugins-directory-path is another",
 					   path);
 
-	if (!r && !strcmp(o->output, "json"))
+	if (f && !strcmp(o->output, "json"))
 		print_json(f);
-	else if (!r)
+	else if (f)
 		print_table(f);
 	ledger_file_free(&f);
 	mem_free(path);
@@ -137,15 +137,21 @@ static int show(const struct options *o, struct err *e)
 	return r;
 }
 
+static const struct offline_command command = {
+	.usage = "claims [FLAGS]",
+	.about = "Lists the claims that are prepared on this node, from its disk.",
+	.table = table,
+	.n = ARRAY_LEN(table),
+	.help = offsetof(struct options, help),
+};
+
 int cmd_claims(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct err e = { 0 };
 	int code;
 
-	if (offline_options(table, ARRAY_LEN(table), argc, argv, "claims [FLAGS]",
-			    "Lists the claims that are prepared on this node, from its disk.", &o,
-			    &o.help, &code))
+	if (offline_options(&command, argc, argv, &o, &code))
 		return code;
 	if (show(&o, &e) < 0) {
 		fprintf(stderr, "tundra claims: %s\n", err_text(&e));

@@ -241,18 +241,23 @@ static int run(const struct options *o, struct err *e)
 	return r;
 }
 
+static const struct offline_command command = {
+	.usage = "export --upstream [FLAGS]",
+	.about = "Hands what is prepared on this node to NVIDIA's driver, with the pods "
+		 "running: writes its\ncheckpoint.json and sets our ledger aside. tundra must "
+		 "not run on the node.",
+	.table = table,
+	.n = ARRAY_LEN(table),
+	.help = offsetof(struct options, help),
+};
+
 int cmd_export(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct err e = { 0 };
 	int code;
 
-	if (offline_options(
-		table, ARRAY_LEN(table), argc, argv, "export --upstream [FLAGS]",
-		"Hands what is prepared on this node to NVIDIA's driver, with the pods "
-		"running: writes its\ncheckpoint.json and sets our ledger aside. tundra must "
-		"not run on the node.",
-		&o, &o.help, &code))
+	if (offline_options(&command, argc, argv, &o, &code))
 		return code;
 	if (!o.upstream) {
 		fprintf(stderr, "tundra export: --upstream is required, it is all there is to "

@@ -13,26 +13,25 @@ static const char *from_env(const char *name)
 	return getenv(name);
 }
 
-int offline_options(const struct conf_option *table, size_t n, int argc, char **argv,
-		    const char *usage, const char *about, void *options, const bool *help,
+int offline_options(const struct offline_command *c, int argc, char **argv, void *options,
 		    int *code)
 {
 	struct err e = { 0 };
 	struct buf text;
 
 	*code = EXIT_USAGE;
-	if (conf_parse(table, n, argc, argv, from_env, options, &e) < 0) {
+	if (conf_parse(c->table, c->n, argc, argv, from_env, options, &e) < 0) {
 		fprintf(stderr, "tundra %s: %s\n", argv[0], err_text(&e));
 		return -EINVAL;
 	}
 	*code = 0;
-	if (!*help)
+	if (!*(const bool *)((const char *)options + c->help))
 		return 0;
 	buf_init(&text, 16 << 10);
-	conf_help(table, n, &text);
-	printf("usage: tundra %s\n\n%s\n\n%s", usage, about, buf_cstr(&text));
+	conf_help(c->table, c->n, &text);
+	printf("usage: tundra %s\n\n%s\n\n%s", c->usage, c->about, buf_cstr(&text));
 	buf_done(&text);
-	conf_done(table, n, options);
+	conf_done(c->table, c->n, options);
 	return 1;
 }
 

@@ -32,12 +32,17 @@
 		.offset = offsetof(type, help), .help = "this list"                                \
 	}
 
+struct offline_command {
+	const char *usage, *about; /* usage: the line's rest behind "tundra" */
+	const struct conf_option *table;
+	size_t n;
+	size_t help; /* offset of the bool in the options struct */
+};
 /*
  * Reads a command's flags. 0: go on; else *code is the exit code, everything is said and nothing is
- * left to free. `usage`: the line's rest behind "tundra".
+ * left to free.
  */
-int offline_options(const struct conf_option *table, size_t n, int argc, char **argv,
-		    const char *usage, const char *about, void *options, const bool *help,
+int offline_options(const struct offline_command *c, int argc, char **argv, void *options,
 		    int *code) NODISCARD;
 char *offline_folder(const char *plugins); /* the driver's; caller frees */
 int offline_boot_id(char *out, size_t size, struct err *e) NODISCARD;

@@ -453,18 +453,23 @@ static int run(const struct options *o, struct err *e)
 	return r;
 }
 
+static const struct offline_command command = {
+	.usage = "unprepare --all | --claim UID [FLAGS]",
+	.about = "Gives back what prepared claims still hold on a node where tundra does "
+		 "not run any more: devices, CDI\nspecs, records; with --all also our hook "
+		 "and folder. Pods that use them lose them.",
+	.table = table,
+	.n = ARRAY_LEN(table),
+	.help = offsetof(struct options, help),
+};
+
 int cmd_unprepare(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct err e = { 0 };
 	int code;
 
-	if (offline_options(
-		table, ARRAY_LEN(table), argc, argv, "unprepare --all | --claim UID [FLAGS]",
-		"Gives back what prepared claims still hold on a node where tundra does "
-		"not run any more: devices, CDI\nspecs, records; with --all also our hook "
-		"and folder. Pods that use them lose them.",
-		&o, &o.help, &code))
+	if (offline_options(&command, argc, argv, &o, &code))
 		return code;
 	if (o.all == (o.claim && *o.claim)) {
 		fprintf(stderr, "tundra unprepare: give either --all or --claim UID\n");
