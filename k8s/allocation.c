@@ -141,19 +141,13 @@ static char *first_pod(const struct json *reserved)
 	return NULL;
 }
 
-int allocation_decode(const struct json *claim, const char *uid, const char *driver,
-		      struct allocation *out, struct err *e)
+int allocation_decode_status(const struct json *status, const char *driver, struct allocation *out,
+			     struct err *e)
 {
-	const struct json *allocation = json_get(claim, "status", "allocation");
-	const char *actual = json_str(json_get(claim, "metadata", "uid"), "");
+	const struct json *allocation = json_get(status, "allocation");
 	int r;
 
 	*out = (struct allocation){ 0 };
-	if (!sv_eqs(sv_str(uid), actual))
-		return err_set(
-		    e, ALLOCATION_E_REPLACED,
-		    "the claim was replaced: its UID is now %s, the kubelet asked for %s", actual,
-		    uid);
 	if (json_kind(allocation) != JSON_OBJ)
 		return err_set(e, ALLOCATION_E_NONE, "the claim is not allocated");
 	r = decode_results(json_get(allocation, "devices", "results"), driver, out, e);
@@ -163,9 +157,23 @@ int allocation_decode(const struct json *claim, const char *uid, const char *dri
 		allocation_done(out);
 		return r;
 	}
-	out->pod = first_pod(json_get(claim, "status", "reservedFor"));
+	out->pod = first_pod(json_get(status, "reservedFor"));
 	out->digest = digest(out);
 	return 0;
+}
+
+int allocation_decode(const struct json *claim, const char *uid, const char *driver,
+		      struct allocation *out, struct err *e)
+{
+	const char *actual = json_str(json_get(claim, "metadata", "uid"), "");
+
+	*out = (struct allocation){ 0 };
+	if (!sv_eqs(sv_str(uid), actual))
+		return err_set(
+		    e, ALLOCATION_E_REPLACED,
+		    "the claim was replaced: its UID is now %s, the kubelet asked for %s", actual,
+		    uid);
+	return allocation_decode_status(json_get(claim, "status"), driver, out, e);
 }
 
 static void config_done(struct allocation_config *c)

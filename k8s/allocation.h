@@ -35,6 +35,9 @@ enum {
 /* 0; ALLOCATION_E_* with a text; -EINVAL with a text. *out needs allocation_done() only after 0. */
 int allocation_decode(const struct json *claim, const char *uid, const char *driver,
 		      struct allocation *out, struct err *e) NODISCARD;
+/* The same of a ResourceClaimStatus alone, as another driver keeps it. */
+int allocation_decode_status(const struct json *status, const char *driver, struct allocation *out,
+			     struct err *e) NODISCARD;
 void allocation_done(struct allocation *a);
 /* Whether a configuration is for this type of device: 0 yes, 1 no (text set), -EINVAL not readable.
  */

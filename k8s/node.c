@@ -8,13 +8,13 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "k8s/digest.h"
+#include "k8s/takeover.h"
 #include "transport/sock.h"
 
 #define START_GRACE_MS	 30000u /* existing slices stay this long while the GPUs are not ready */
 #define UNLOAD_GRACE_MS	 5000u	/* and this long when the vendor's driver goes away */
 #define REGISTERING_MS	 5000u	/* the kubelet connects before it confirms, or a moment later */
-#define CHECKPOINT_MAX	 ((size_t)64 << 20)
-#define RESTORE_MS	 200u /* whoever empties the plugin folder may not be done yet */
+#define RESTORE_MS	 200u	/* whoever empties the plugin folder may not be done yet */
 #define RESTORE_AGAIN_MS 5000u
 
 struct driver {
@@ -264,40 +264,18 @@ static void on_publish(void *arg, bool ok)
 
 /* ---- start ---- */
 
-/*
- * Upstream's state with claims in it: its pods run on GPUs that this ledger knows nothing of, so
- * going on would give them away twice.
+/* NVIDIA's driver served this node before: what it prepared is ours before anything is given away.
  */
-static int refuse_upstream_state(const struct driver *d, struct err *e)
+static int take_over(struct driver *d, struct err *e)
 {
-	static const struct json_limits limits = { CHECKPOINT_MAX, 2000000, 64 };
-	char *path _mem_free_ = mem_printf("%s/checkpoint.json", d->folder);
-	struct json *root = NULL;
-	struct err why = { 0 };
-	struct buf file;
-	size_t claims;
-	int r;
+	struct takeover_conf conf = { .folder = d->folder,
+				      .ledger = d->ledger_path,
+				      .cdi = d->conf.roots->cdi,
+				      .driver = d->name,
+				      .pool = d->node,
+				      .boot_id = d->conf.boot_id };
 
-	buf_init(&file, CHECKPOINT_MAX);
-	r = fsx_read(path, CHECKPOINT_MAX, &file);
-	if (!r)
-		r = json_parse(buf_sv(&file), &limits, &root, &why);
-	claims = json_len(json_get(root, "v2", "preparedClaims")) +
-		 json_len(json_get(root, "v1", "preparedClaims"));
-	json_free(&root);
-	buf_done(&file);
-	if (r == -ENOENT || (!r && !claims))
-		return 0;
-	if (r < 0)
-		return err_set(e, -EEXIST,
-			       "cannot read %s, the state of the driver that ran here before (%s): "
-			       "remove it once no pod of this node uses a GPU",
-			       path, *err_text(&why) ? err_text(&why) : strerror(-r));
-	return err_set(
-	    e, -EEXIST,
-	    "%s holds %zu prepared claims of the driver that ran here before, which this version "
-	    "cannot take over: drain the node (kubectl drain), then remove that file",
-	    path, claims);
+	return takeover_run(&conf, e);
 }
 
 static int copy_hook(struct driver *d, struct err *e)
@@ -478,7 +456,7 @@ int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **o
 	if (r < 0)
 		r = err_sys(e, r, "cannot make the plugin folder %s", d->folder);
 	if (!r)
-		r = refuse_upstream_state(d, e);
+		r = take_over(d, e);
 	if (!r)
 		r = install_hook(d, e);
 	if (!r)

@@ -7,3 +7,6 @@ enum { EXIT_USAGE = 2 };
 
 int cmd_node(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_claims(int argc, char **argv);
+int cmd_unprepare(int argc, char **argv);
+int cmd_export(int argc, char **argv);

@@ -6,6 +6,7 @@
 
 #define ASK_MS 10000u /* a walk through /proc of a busy node takes some 100 ms */
 
+enum { WHO_MAX = 256, WHO_NAMES = 8 };
 enum { UNKNOWN = -1, FREE, IN_USE };
 
 struct in_use {
@@ -16,6 +17,7 @@ struct in_use {
 	void (*answer)(void *arg, int in_use);
 	void *arg;
 	int known;
+	char who[WHO_MAX];
 };
 
 static void on_task(void *arg)
@@ -34,6 +36,18 @@ static void finish(struct in_use *u, int known)
 	loop_task_post(&u->task);
 }
 
+/* "4711 (python3), 4712 (python3), ..." */
+static void say_who(struct in_use *u, const struct host_holders *h)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < h->n && i < WHO_NAMES && at < sizeof(u->who); i++)
+		at += (size_t)snprintf(u->who + at, sizeof(u->who) - at, "%s%lld (%s)",
+				       i ? ", " : "", (long long)h->list[i].pid, h->list[i].name);
+	if (h->n > WHO_NAMES && at < sizeof(u->who))
+		snprintf(u->who + at, sizeof(u->who) - at, ", ...");
+}
+
 static void on_holders(void *arg, int status, struct sv bytes)
 {
 	struct in_use *u = arg;
@@ -44,6 +58,7 @@ static void on_holders(void *arg, int status, struct sv bytes)
 		log_warn("cannot tell whether a process holds a GPU", LOG_I("status", status));
 		finish(u, UNKNOWN);
 	} else {
+		say_who(u, h);
 		finish(u, h->n ? IN_USE : h->complete ? FREE : UNKNOWN);
 	}
 	mem_free(h);
@@ -101,6 +116,7 @@ void in_use_ask(void *ctx, const char *const *identities, size_t n,
 	must(!u->answer);
 	u->answer = answer;
 	u->arg = arg;
+	u->who[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		size_t more = nodes_of(u, identities[i], devices + found, HOST_DEVICES_MAX - found);
 
@@ -118,6 +134,11 @@ void in_use_ask(void *ctx, const char *const *identities, size_t n,
 		    worker_call(u->worker, HOST_M_HOLDERS, buf_sv(&body), ASK_MS, on_holders, u);
 	buf_done(&body);
 	mem_free(devices);
+}
+
+const char *in_use_who(const struct in_use *u)
+{
+	return u->who;
 }
 
 const struct worker_stats *in_use_worker(const struct in_use *u)

@@ -18,6 +18,9 @@ static const struct command commands[] = {
 	{ "node", "gpu-kubelet-plugin", "serve this node's GPUs: slices, claims, metrics",
 	  cmd_node },
 	{ "status", NULL, "show what the running node serves", cmd_status },
+	{ "claims", NULL, "list what is prepared on this node, from its disk", cmd_claims },
+	{ "unprepare", NULL, "without a driver: give back what claims still hold", cmd_unprepare },
+	{ "export", NULL, "without a driver: hand what is prepared to NVIDIA's", cmd_export },
 };
 
 static void usage(FILE *out)

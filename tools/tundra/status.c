@@ -111,13 +111,14 @@ static void print_age(int64_t now_ms, int64_t then_ms)
 		printf("%lld s ago\n", (long long)(s > 0 ? s : 0));
 }
 
-/* "namespace/name" of a claim by its UID; the UID itself when it is not listed. */
+/* "namespace/name" of a claim by its UID; the UID itself when it is not listed or its name is not
+ * known (damaged, or taken over from another driver). */
 static const char *claim_name(const struct json *claims, const char *uid, char *out, size_t size)
 {
 	for (size_t i = 0; i < json_len(claims); i++) {
 		const struct json *c = json_at(claims, i);
 
-		if (!sv_eqs(json_sv(json_get(c, "uid")), uid))
+		if (!sv_eqs(json_sv(json_get(c, "uid")), uid) || !*str(c, "name"))
 			continue;
 		snprintf(out, size, "%s/%s", str(c, "namespace"), str(c, "name"));
 		return out;
@@ -160,6 +161,8 @@ static void print_claims(const struct json *claims)
 		char name[256];
 
 		snprintf(name, sizeof(name), "%s/%s", str(c, "namespace"), str(c, "name"));
+		if (!*str(c, "name"))
+			snprintf(name, sizeof(name), "-");
 		printf("%-38s %-40s %-24s %-12s ", str(c, "uid"), name,
 		       *str(c, "pod") ? str(c, "pod") : "-", str(c, "state"));
 		for (size_t k = 0; k < json_len(devices); k++)

@@ -13,6 +13,8 @@
 #include "core/fsx.h"
 #include "core/jsonw.h"
 #include "core/mem.h"
+#include "k8s/checkpoint.h"
+#include "k8s/ledger_file.h"
 #include "test/lib/node/lab_node.h"
 #include "test/lib/node/lab_rpc.h"
 
@@ -746,6 +748,7 @@ static void state_of_another_driver(void **state)
 		"{\"checksum\":1,\"v1\":{\"preparedClaims\":{\"u\":{}}}}",
 		"{\"checksum\":1,\"v2\":{\"preparedClaims\":{\"u\":{\"checkpointState\":\"x\"}}}}",
 		"{\"checksum\":",
+		"{\"checksum\":1,\"v1\":{},\"v2\":{\"preparedClaims\":{}}}", /* wrong sums */
 	};
 	struct fixture *f = *state;
 	struct err e = { "" };
@@ -756,8 +759,65 @@ static void state_of_another_driver(void **state)
 		assert_non_null(strstr(e.text, "checkpoint.json"));
 		lab_node_done(&f->n);
 	}
-	checkpoint(f, "{\"checksum\":1,\"v1\":{},\"v2\":{\"preparedClaims\":{}}}");
+	checkpoint(f, "{\"checksum\":1083090442,\"v1\":{}}");
 	start(f, &f->n, LAB_DRIVER, NULL);
+}
+
+/* What the driver would say of the claims that our ledger has, in its place. */
+static void change_drivers(struct fixture *f)
+{
+	const struct checkpoint_format format = { false };
+	struct ledger_file *l;
+	struct err e = { "" };
+	struct buf text;
+
+	assert_int_equal(ledger_file_read(f->lab->ledger, &l, &e), 0);
+	assert_int_equal(l->claims_n, 2);
+	buf_init(&text, 1 << 20);
+	assert_int_equal(checkpoint_encode((const struct ledger_claim *const *)l->claims,
+					   l->claims_n, LAB_DRIVER, "boot-1", &format, &text, &e),
+			 0);
+	checkpoint(f, buf_cstr(&text));
+	assert_int_equal(unlink(f->lab->ledger), 0);
+	buf_done(&text);
+	ledger_file_free(&l);
+}
+
+static void the_state_of_another_driver_is_taken_over(void **state)
+{
+	char *aside, *before, *after;
+	struct fixture *f = *state;
+
+	start_all(f);
+	run_pod(f, "a", 1);
+	run_pod(f, "b", 2);
+	expect_phase(f, "a", "Running", SOON_MS);
+	expect_phase(f, "b", "Running", SOON_MS);
+	before = lab_allocated(f->lab, "b");
+	lab_node_kill(&f->n);
+	change_drivers(f);
+	again(&f->n);
+	lab_pass(f->lab, 5000);
+	aside = lab_path(f->lab, "plugins/" LAB_DRIVER "/checkpoint.json.taken-over");
+	assert_true(fsx_exists(aside));
+	assert_int_equal(lab_cdi_count(f->lab), 2);
+	assert_int_equal(lab_ledger_records(f->lab), 2);
+	run_pod(f, "c", 1); /* gets the last one, and no other */
+	expect_phase(f, "c", "Running", SOON_MS);
+	run_pod(f, "d", 1);
+	lab_pass(f->lab, SOON_MS);
+	assert_string_equal(lab_pod_phase(f->lab, "d"), "Pending");
+	end_pod(f, "a");
+	expect_phase(f, "d", "Running", SOON_MS);
+	after = lab_allocated(f->lab, "b");
+	assert_string_equal(before, after);
+	end_pod(f, "b");
+	end_pod(f, "c");
+	end_pod(f, "d");
+	expect_nothing_left(f);
+	mem_free(aside);
+	mem_free(before);
+	mem_free(after);
 }
 
 static void a_second_one_without_an_instance_name(void **state)
@@ -893,6 +953,7 @@ int main(int argc, char **argv)
 		TEST(a_driver_that_does_not_answer),
 		TEST(a_gpu_is_lost_and_comes_back),
 		TEST(state_of_another_driver),
+		TEST(the_state_of_another_driver_is_taken_over),
 		TEST(a_second_one_without_an_instance_name),
 		TEST(it_tells_how_it_is),
 		TEST(publishing_is_held_back),

@@ -1,0 +1,272 @@
+/*
+ * tundra export --upstream: the way back. What is prepared goes into the state file of NVIDIA's
+ * driver, so that it serves this node with the pods running.
+ *
+ *   checkpoint.json written, on disk -> ledger set aside
+ *
+ * The ledger must go: what that driver does from now on would make it wrong. Cut short in between,
+ * the command can be given again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "core/fsx.h"
+#include "core/mem.h"
+#include "gpu/inventory.h"
+#include "gpu/plan.h"
+#include "k8s/checkpoint.h"
+#include "k8s/takeover.h"
+#include "tools/tundra/command.h"
+#include "tools/tundra/offline.h"
+
+struct options {
+	char *plugins, *registry, *cdi;
+	bool upstream, without_mps_id, help;
+};
+static const struct conf_option table[] = {
+	{ .name = "upstream",
+	  .otherwise = "false",
+	  .kind = CONF_BOOL,
+	  .offset = offsetof(struct options, upstream),
+	  .help = "required: write checkpoint.json of NVIDIA's driver" },
+	{ .name = "without-mps-daemon-id",
+	  .otherwise = "false",
+	  .kind = CONF_BOOL,
+	  .offset = offsetof(struct options, without_mps_id),
+	  .help = "for builds of that driver between 0.4.0 and August 2026, which leave an empty "
+		  "mpsControlDaemonID out and take any other file for damaged" },
+	OFFLINE_PLUGINS(struct options),
+	OFFLINE_REGISTRY(struct options),
+	OFFLINE_CDI(struct options),
+	OFFLINE_HELP(struct options),
+};
+
+struct exporter {
+	const struct options *o;
+	char *folder, *ledger_path, *checkpoint;
+	char boot_id[64];
+	struct ledger_file *ledger;
+	const struct ledger_claim **claims; /* those of the ledger that still hold */
+	size_t claims_n;
+	struct buf text; /* of the state file */
+};
+
+/*
+ * A GPU that was set up for its claim must be set back by us; that driver would find no word of it
+ * in its state.
+ */
+static int check_plans(const struct exporter *x, struct err *e)
+{
+	static const struct roots roots;
+	static const struct worker_host host; /* never asked: nothing is run */
+	const struct inventory_conf conf = { .roots = &roots, .host = &host, .uevent_fd = -1 };
+	struct loop *loop = loop_new();
+	struct inventory *inv = inventory_new(loop, &conf);
+	int r = 0;
+
+	for (size_t i = 0; !r && i < x->claims_n; i++) {
+		const struct ledger_claim *c = x->claims[i];
+		struct plan *p = NULL;
+
+		r = plan_decode(inv, sv_make(c->plan, c->plan_n), &p, e);
+		if (!r && plan_needs_worker(p))
+			r = err_set(e, -ENOTSUP, "its GPUs were set up for it");
+		if (r < 0)
+			err_wrap(e, r, "claim %.64s cannot be handed over, end its pods first",
+				 c->uid);
+		plan_free(&p);
+	}
+	inventory_free(&inv);
+	loop_free(&loop);
+	return r;
+}
+
+static char *spec_path(const struct exporter *x, const char *uid)
+{
+	return mem_printf("%s/k8s." OFFLINE_DRIVER "-claim_%s.yaml", x->o->cdi, uid);
+}
+
+/*
+ * After a reboot the CDI folder is empty until the kubelet has a claim prepared again, and that
+ * driver would not write the file of one that it takes for prepared.
+ */
+static bool still_holds(const struct exporter *x, const struct ledger_claim *c)
+{
+	char *spec = spec_path(x, c->uid);
+	bool holds = !strcmp(c->boot_id, x->boot_id) || !c->devices_n || fsx_exists(spec);
+
+	if (!holds)
+		printf("left out claim %s: it was prepared before the last boot, and the kubelet "
+		       "has it prepared anew\n",
+		       c->uid);
+	mem_free(spec);
+	return holds;
+}
+
+static void choose(struct exporter *x)
+{
+	const struct ledger_file *f = x->ledger;
+
+	x->claims = mem_calloc(f->claims_n + 1, sizeof(struct ledger_claim *));
+	for (size_t i = 0; i < f->claims_n; i++)
+		if (still_holds(x, f->claims[i]))
+			x->claims[x->claims_n++] = f->claims[i];
+}
+
+/* A file that is there is that driver's own, unless it is ours of a time before, or says nothing.
+ */
+static int check_present(const struct exporter *x, struct err *e)
+{
+	const struct checkpoint_conf conf = { .driver = OFFLINE_DRIVER,
+					      .pool = "",
+					      .boot_id = x->boot_id };
+	struct checkpoint *c = NULL;
+	struct buf present;
+	int r;
+
+	buf_init(&present, CHECKPOINT_MAX);
+	r = fsx_read(x->checkpoint, CHECKPOINT_MAX, &present);
+	if (r == -ENOENT || (!r && sv_eq(buf_sv(&present), buf_sv(&x->text)))) {
+		buf_done(&present);
+		return 0;
+	}
+	if (!r)
+		r = checkpoint_decode(buf_sv(&present), &conf, &c, e);
+	if (r || c->claims_n || c->started_n)
+		r = err_set(e, -EEXIST,
+			    "%s is there already and holds claims, or cannot be read: move it away "
+			    "if it is of no use any more",
+			    x->checkpoint);
+	checkpoint_free(&c);
+	buf_done(&present);
+	return r;
+}
+
+static int encode(struct exporter *x, struct err *e)
+{
+	const struct checkpoint_format format = { x->o->without_mps_id };
+	const struct ledger_file *f = x->ledger;
+	int r;
+
+	if (f->corrupt_n || f->lost)
+		return err_set(e, -EBADMSG,
+			       "the record of claim %.64s is damaged, so its GPUs are not known: "
+			       "end its pods, then tundra unprepare --claim",
+			       f->corrupt_n ? f->corrupt[0] : "(not even its UID is readable)");
+	choose(x);
+	r = check_plans(x, e);
+	return r ? r
+		 : checkpoint_encode(x->claims, x->claims_n, OFFLINE_DRIVER, x->boot_id, &format,
+				     &x->text, e);
+}
+
+/* That driver does not look after the specs of what is prepared: a missing one stays missing. */
+static void tell_claim(const struct exporter *x, const struct ledger_claim *c)
+{
+	char *spec = spec_path(x, c->uid);
+	struct buf devices;
+	char name[600];
+
+	buf_init(&devices, 16 << 10);
+	offline_devices(c, &devices);
+	printf("exported claim %s %s: %s\n", c->uid, offline_name(c, name, sizeof(name)),
+	       buf_cstr(&devices));
+	if (c->devices_n && !fsx_exists(spec))
+		printf("  warning: its CDI spec %s is missing; a container of it that restarts "
+		       "will fail\n",
+		       spec);
+	buf_done(&devices);
+	mem_free(spec);
+}
+
+static void tell(const struct exporter *x, const char *aside)
+{
+	for (size_t i = 0; i < x->claims_n; i++)
+		tell_claim(x, x->claims[i]);
+	printf("wrote %s (%zu claims); the ledger is now %s\n", x->checkpoint, x->claims_n, aside);
+	if (x->claims_n)
+		printf("leave %s/tundra-cdi-hook in place until these claims are gone: their CDI "
+		       "specs name it\n",
+		       x->folder);
+}
+
+static int write_out(struct exporter *x, struct err *e)
+{
+	char *aside = NULL;
+	int r = fsx_replace(x->checkpoint, buf_sv(&x->text), 0600, FSX_SYNC);
+
+	if (r < 0)
+		return err_sys(e, r, "cannot write %s", x->checkpoint);
+	r = takeover_set_aside(x->ledger_path, ".exported", &aside, e);
+	if (!r)
+		tell(x, aside);
+	mem_free(aside);
+	return r;
+}
+
+static int export(struct exporter *x, struct err *e)
+{
+	int r = offline_boot_id(x->boot_id, sizeof(x->boot_id), e);
+
+	if (!r && !fsx_exists(x->ledger_path))
+		r = err_set(e, -ENOENT, "no ledger at %s: there is nothing to export",
+			    x->ledger_path);
+	if (!r)
+		r = offline_check_stopped(x->folder, x->o->registry, e);
+	if (!r)
+		r = ledger_file_open(x->ledger_path, x->boot_id, NULL, &x->ledger, e);
+	if (!r)
+		r = encode(x, e);
+	if (!r)
+		r = check_present(x, e);
+	return r ? r : write_out(x, e);
+}
+
+static int run(const struct options *o, struct err *e)
+{
+	struct exporter x = { .o = o, .folder = offline_folder(o->plugins) };
+	int r;
+
+	x.ledger_path = mem_printf("%s/ledger", x.folder);
+	x.checkpoint = mem_printf("%s/checkpoint.json", x.folder);
+	buf_init(&x.text, CHECKPOINT_MAX);
+	r = export(&x, e);
+	mem_free(x.claims);
+	ledger_file_free(&x.ledger);
+	buf_done(&x.text);
+	mem_free(x.folder);
+	mem_free(x.ledger_path);
+	mem_free(x.checkpoint);
+	return r;
+}
+
+static const struct offline_command command = {
+	.usage = "export --upstream [FLAGS]",
+	.about = "Hands what is prepared on this node to NVIDIA's driver, with the pods "
+		 "running: writes its\ncheckpoint.json and sets our ledger aside. tundra must "
+		 "not run on the node.",
+	.table = table,
+	.n = ARRAY_LEN(table),
+	.help = offsetof(struct options, help),
+};
+
+int cmd_export(int argc, char **argv)
+{
+	struct options o = { 0 };
+	struct err e = { 0 };
+	int code;
+
+	if (offline_options(&command, argc, argv, &o, &code))
+		return code;
+	if (!o.upstream) {
+		fprintf(stderr, "tundra export: --upstream is required, it is all there is to "
+				"export to\n");
+		code = EXIT_USAGE;
+	} else if (run(&o, &e) < 0) {
+		fprintf(stderr, "tundra export: %s\n", err_text(&e));
+		code = 1;
+	}
+	conf_done(table, ARRAY_LEN(table), &o);
+	return code;
+}

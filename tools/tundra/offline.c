@@ -1,0 +1,103 @@
+#include "tools/tundra/offline.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "core/fsx.h"
+#include "core/mem.h"
+#include "k8s/takeover.h"
+#include "tools/tundra/command.h"
+
+static const char *from_env(const char *name)
+{
+	return getenv(name);
+}
+
+int offline_options(const struct offline_command *c, int argc, char **argv, void *options,
+		    int *code)
+{
+	struct err e = { 0 };
+	struct buf text;
+
+	*code = EXIT_USAGE;
+	if (conf_parse(c->table, c->n, argc, argv, from_env, options, &e) < 0) {
+		fprintf(stderr, "tundra %s: %s\n", argv[0], err_text(&e));
+		return -EINVAL;
+	}
+	*code = 0;
+	if (!*(const bool *)((const char *)options + c->help))
+		return 0;
+	buf_init(&text, 16 << 10);
+	conf_help(c->table, c->n, &text);
+	printf("usage: tundra %s\n\n%s\n\n%s", c->usage, c->about, buf_cstr(&text));
+	buf_done(&text);
+	conf_done(c->table, c->n, options);
+	return 1;
+}
+
+char *offline_folder(const char *plugins)
+{
+	return mem_printf("%s/" OFFLINE_DRIVER, plugins);
+}
+
+int offline_boot_id(char *out, size_t size, struct err *e)
+{
+	int r = fsx_line("/proc/sys/kernel/random/boot_id", out, size);
+
+	return r < 0 ? err_sys(e, r, "cannot read the boot id") : 0;
+}
+
+struct search {
+	const char *folder, *prefix, *suffix;
+	char *found;
+};
+
+static int on_name(void *arg, const char *name)
+{
+	struct search *s = arg;
+
+	if (!sv_starts(sv_str(name), sv_str(s->prefix)) ||
+	    !sv_ends(sv_str(name), sv_str(s->suffix)) || !takeover_listens(s->folder, name))
+		return 0;
+	s->found = mem_printf("%s/%s", s->folder, name);
+	return 1;
+}
+
+int offline_check_stopped(const char *folder, const char *registry, struct err *e)
+{
+	struct search where[] = {
+		{ .folder = folder, .prefix = "dra", .suffix = ".sock" },
+		{ .folder = registry, .prefix = OFFLINE_DRIVER, .suffix = "-reg.sock" }
+	};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_LEN(where); i++) {
+		r = fsx_list(where[i].folder, on_name, &where[i]);
+		if (where[i].found)
+			r = err_set(e, -EBUSY,
+				    "a driver runs on this node: it listens at %s; remove it from "
+				    "the node first (helm uninstall, or a node selector)",
+				    where[i].found);
+		else if (r == -ENOENT)
+			r = 0;
+		else if (r < 0)
+			r = err_sys(e, r, "cannot read the folder %s", where[i].folder);
+		mem_free(where[i].found);
+	}
+	return r;
+}
+
+const char *offline_name(const struct ledger_claim *c, char *out, size_t size)
+{
+	if (!*c->name)
+		return "-"; /* taken over from a driver that keeps none */
+	snprintf(out, size, "%s/%s", c->namespace, c->name);
+	return out;
+}
+
+void offline_devices(const struct ledger_claim *c, struct buf *out)
+{
+	for (size_t i = 0; i < c->devices_n; i++)
+		buf_printf(out, "%s%s%s", i ? "," : "", c->devices[i].device,
+			   c->devices[i].admin ? " (admin)" : "");
+}
