@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "node", "gpu-kubelet-plugin", "serve this node's GPUs: slices, claims, metrics",
 	  cmd_node },
 	{ "status", NULL, "show what the running node serves", cmd_status },
+	{ "doctor", NULL, "is this node able? each check with its fix", cmd_doctor },
 };
 
 static void usage(FILE *out)
