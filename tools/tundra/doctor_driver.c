@@ -55,8 +55,8 @@ static void say_gpus(struct asking *a, const struct scan_result *r)
 		good += g->state == GPU_QUERY_OK;
 		if (g->state == GPU_QUERY_OK || g->state == GPU_QUERY_SKIP)
 			continue;
-		doctor_more(a->f, "%s %s: %s", bad++ ? ";" : "", *g->pci ? g->pci : "a GPU",
-			    g->text);
+		doctor_more(a->f, "%s NVML index %zu%s%s: %s", bad++ ? ";" : "", i,
+			    *g->pci ? " at " : "", g->pci, g->text);
 	}
 	if (bad) {
 		if (good)
