@@ -8,3 +8,4 @@ enum { EXIT_USAGE = 2 };
 int cmd_node(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_support_bundle(int argc, char **argv);

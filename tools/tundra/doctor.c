@@ -1,21 +1,17 @@
 #include "tools/tundra/doctor.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "core/fsx.h"
 #include "core/jsonw.h"
-#include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "gpu/inventory.h"
 #include "k8s/api/config.h"
+#include "tools/tundra/bounded.h"
 
 #define DRIVER_NAME "gpu.nvidia.com"
 #define DRIVER_MS   INVENTORY_OPEN_MS /* opening a driver wakes every GPU */
@@ -165,72 +161,36 @@ const struct doctor_finding *doctor_found(const struct doctor *d, const char *na
 
 /* ---- one check in its own process ---- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
+struct run {
+	const struct doctor *d;
+	const struct doctor_check *c;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static void in_child(const struct doctor *d, const struct doctor_check *c, int fd)
+static void in_child(void *arg, int fd)
 {
+	const struct run *r = arg;
 	struct doctor_finding *f = MEM_NEW(struct doctor_finding);
-	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	ssize_t n;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	signal(SIGPIPE, SIG_IGN);
-	/* Workers and clients log what the finding will say. */
-	if (d->o->verbosity <= 5 && quiet >= 0)
-		dup2(quiet, STDERR_FILENO);
 	doctor_say(f, DOCTOR_UNKNOWN, "the check found nothing to say");
-	c->run(d, f);
-	n = write(fd, f, sizeof(*f));
-	_exit(n == (ssize_t)sizeof(*f) ? 0 : 1);
+	r->c->run(r->d, f);
+	(void)!fsx_write_all(fd, sv_make(f, sizeof(*f)));
+	mem_free(f);
 }
 
-/* What SIGKILL does not end within this (stuck in the kernel) is left behind. */
-static void end_child(pid_t pid, int *status)
+static void no_answer(struct doctor_finding *f, int r, int status, uint32_t limit_ms)
 {
-	for (int i = 0; i < 50; i++) {
-		if (waitpid(pid, status, WNOHANG) != 0)
-			return;
-		kill(pid, SIGKILL);
-		poll(NULL, 0, 10);
-	}
-}
-
-static void take(int fd, pid_t pid, uint32_t limit_ms, struct doctor_finding *f)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t due = now_ms() + limit_ms, now = due - limit_ms;
-	int r, status = 0;
-	ssize_t n = 0;
-
-	do {
-		r = poll(&p, 1, (int)(due - now));
-		now = now_ms();
-	} while (r < 0 && errno == EINTR && now < due);
-	if (r > 0)
-		n = read(fd, f, sizeof(*f));
-	if (n == (ssize_t)sizeof(*f)) {
-		waitpid(pid, &status, 0); /* it has nothing left to do but to end */
-		return;
-	}
-	*f = (struct doctor_finding){ 0 };
-	if (r > 0) {
-		waitpid(pid, &status, 0);
+	if (r < 0) {
+		doctor_say(f, DOCTOR_UNKNOWN, "no process could be made for it: %s", strerror(-r));
+	} else if (r == BOUNDED_LATE) {
+		doctor_say(f, DOCTOR_FAIL, "no answer within %.1f s", limit_ms / 1000.0);
+		doctor_fix(f, "what it looks at hangs; the kernel's log (dmesg) usually says why. "
+			      "--timeout gives it longer");
+	} else {
 		doctor_say(f, DOCTOR_UNKNOWN, "the check itself ended with %s %d",
 			   WIFSIGNALED(status) ? "signal" : "code",
 			   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		doctor_fix(f, "report this with the output of tundra support-bundle");
-		return;
 	}
-	end_child(pid, &status);
-	doctor_say(f, DOCTOR_FAIL, "no answer within %.1f s", limit_ms / 1000.0);
-	doctor_fix(f, "what it looks at hangs; the kernel's log (dmesg) usually says why. "
-		      "--timeout gives it longer");
 }
 
 static bool may_run(const struct doctor *d, const struct doctor_check *c, struct doctor_finding *f)
@@ -245,30 +205,27 @@ static bool may_run(const struct doctor *d, const struct doctor_check *c, struct
 
 void doctor_run(const struct doctor *d, const struct doctor_check *c, struct doctor_finding *f)
 {
-	uint64_t began = now_ms();
-	int fd[2];
-	pid_t pid;
+	uint32_t limit_ms = MAX(d->limit_ms, c->least_ms);
+	/* Workers and clients log what the finding will say. */
+	bool quiet = d->o->verbosity <= 5;
+	struct run run = { d, c };
+	struct timespec a, b;
+	struct buf answer;
+	int r, status = 0;
 
 	*f = (struct doctor_finding){ 0 };
 	if (!may_run(d, c, f))
 		return;
-	if (pipe2(fd, O_CLOEXEC) < 0) {
-		doctor_say(f, DOCTOR_UNKNOWN, "no pipe: %s", strerror(errno));
-		return;
-	}
-	fflush(NULL); /* or the child would write it again */
-	pid = fork();
-	if (pid == 0) {
-		close(fd[0]);
-		in_child(d, c, fd[1]);
-	}
-	close(fd[1]);
-	if (pid < 0)
-		doctor_say(f, DOCTOR_UNKNOWN, "no process: %s", strerror(errno));
+	buf_init(&answer, sizeof(*f));
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	r = bounded_run(in_child, &run, limit_ms, quiet, &answer, &status);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	if (r == 0 && buf_len(&answer) == sizeof(*f))
+		memcpy(f, buf_sv(&answer).p, sizeof(*f));
 	else
-		take(fd[0], pid, MAX(d->limit_ms, c->least_ms), f);
-	close(fd[0]);
-	f->ms = (uint32_t)(now_ms() - began);
+		no_answer(f, r, status, limit_ms);
+	buf_done(&answer);
+	f->ms = (uint32_t)((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000);
 	one_line(f->found);
 	one_line(f->fix);
 }

@@ -12,7 +12,6 @@
 enum doctor_verdict { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL, DOCTOR_UNKNOWN, DOCTOR_VERDICTS };
 extern const char *const doctor_verdict_names[]; /* "ok", "warn", "FAIL", "unknown" */
 
-/* Small enough for one atomic write to a pipe (4096 bytes). */
 struct doctor_finding {
 	enum doctor_verdict verdict;
 	char found[1800]; /* one line: what is there */

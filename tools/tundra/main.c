@@ -19,6 +19,8 @@ static const struct command commands[] = {
 	  cmd_node },
 	{ "status", NULL, "show what the running node serves", cmd_status },
 	{ "doctor", NULL, "is this node able? each check with its fix", cmd_doctor },
+	{ "support-bundle", NULL, "gather one archive for whoever helps, without secrets",
+	  cmd_support_bundle },
 };
 
 static void usage(FILE *out)
@@ -27,7 +29,7 @@ static void usage(FILE *out)
 		version_string());
 	fprintf(out, "usage: tundra COMMAND [FLAGS]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].help);
 	fprintf(out,
 		"\n  tundra COMMAND --help lists its flags; tundra --version tells the version\n");
 }

@@ -11,7 +11,7 @@ static const char *const secret_parts[] = { "password",	  "passwd",  "passphrase
 					    "token",	  "apikey",  "accesskey",  "privatekey",
 					    "clientkey",  "keydata", "credential", "authorization",
 					    "sessionkey", "cookie" };
-static const char *const secret_names[] = { "auth", "key", "pwd", "pass" };
+static const char *const secret_names[] = { "auth", "pwd", "pass" };
 
 /* How secrets of well-known services begin. */
 static const char *const prefixes[] = { "AKIA",	       "ASIA",	 "AIza",      "ghp_",
@@ -26,6 +26,16 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
 }
 
+/* "staticKey", "tls.key"; not "key" alone, which is a label's or taint's, and not "monkey". */
+static bool is_key(struct sv name)
+{
+	size_t at = name.n - strlen("key");
+
+	if (name.n <= strlen("key") || !sv_ieq(sv_drop(name, at), SV("key")))
+		return false;
+	return name.p[at] == 'K' || !isalnum((unsigned char)name.p[at - 1]);
+}
+
 bool redact_is_secret_name(struct sv name)
 {
 	char flat[NAME_MAX_BYTES + 1];
@@ -35,6 +45,8 @@ bool redact_is_secret_name(struct sv name)
 		if (name.p[i] != '-' && name.p[i] != '_')
 			flat[n++] = (char)tolower((unsigned char)name.p[i]);
 	flat[n] = '\0';
+	if (is_key(name) && !strstr(flat, "public"))
+		return true;
 	for (size_t i = 0; i < ARRAY_LEN(secret_names); i++)
 		if (!strcmp(flat, secret_names[i]))
 			return true;

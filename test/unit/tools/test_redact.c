@@ -58,6 +58,8 @@ static void test_names(void **state)
 	becomes("?token=abc&x=1", "?token=[removed]&x=1");
 	becomes("tokens: [\"a\", \"b\"]\nn: 1", "tokens: [removed]\nn: 1");
 	becomes("  secret: |\n    one\n    two\n  next: 3\n", "  secret: [removed]\n  next: 3\n");
+	becomes("staticKey: abc\ntls.key: abc\nMY_KEY=abc", "staticKey: [removed]\ntls.key: "
+							    "[removed]\nMY_KEY=[removed]");
 	becomes("aws_secret_access_key = abc/+d\n", "aws_secret_access_key = [removed]\n");
 }
 
@@ -72,6 +74,8 @@ static void test_stays(void **state)
 		"\"keyboard\": \"us\"",
 		"claim=default/one monkey=2",
 		"basic auth",
+		"{\"key\":\"nvidia.com/gpu\",\"effect\":\"NoSchedule\"}",
+		"publicKey: ssh-ed25519",
 		"resource.k8s.io/v1 gpu.nvidia.com nvidia.com/gpu",
 	};
 
