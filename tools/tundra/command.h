@@ -9,3 +9,4 @@ int cmd_node(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_support_bundle(int argc, char **argv);
+int cmd_docs(int argc, char **argv);
