@@ -160,11 +160,12 @@ static void plant_ledger(void)
 
 	buf_init(&b, 1 << 20);
 	journal_put_header(&b, SV("boot"));
-	journal_put_record(&b, 1, JOURNAL_PUT, SV("uid-one"),
-			   SV("{\"v\":1,\"namespace\":\"default\",\"name\":\"claim-one\","
-			      "\"allocation\":\"00000000000000aa\",\"bootID\":\"b\",\"since\":5,\"devices\":[{"
-			      "\"request\":\"r\",\"pool\":\"p\",\"device\":\"gpu-0\",\"identity\":"
-			      "\"GPU-1\"}],\"password\":\"" SECRET "ledger\"}"));
+	journal_put_record(
+	    &b, 1, JOURNAL_PUT, SV("uid-one"),
+	    SV("{\"v\":1,\"namespace\":\"default\",\"name\":\"claim-one\","
+	       "\"allocation\":\"00000000000000aa\",\"bootID\":\"b\",\"since\":5,\"devices\":[{"
+	       "\"request\":\"r\",\"pool\":\"p\",\"device\":\"gpu-0\",\"identity\":"
+	       "\"GPU-1\"}],\"password\":\"" SECRET "ledger\"}"));
 	journal_put_commit(&b, 1, 1);
 	assert_int_equal(fsx_replace(node_path(w.node, "kubelet/plugins/gpu.nvidia.com/ledger"),
 				     buf_sv(&b), 0600, 0),
