@@ -45,7 +45,7 @@ void bundle_put(struct bundle *b, const char *name, struct sv content)
 {
 	struct buf clean;
 
-	buf_init(&clean, 2 * BUNDLE_FILE_MAX);
+	buf_init(&clean, (size_t)2 * BUNDLE_FILE_MAX);
 	redact_text(&b->redact, content, &clean);
 	if (!ustar_put(&b->out, name, buf_sv(&clean), b->now_s))
 		log_warn("support bundle: no room left", LOG_S("file", name));
@@ -74,7 +74,7 @@ void bundle_put_file(struct bundle *b, const char *name, const char *path)
 	struct buf text;
 	int r;
 
-	buf_init(&text, 2 * BUNDLE_FILE_MAX);
+	buf_init(&text, (size_t)2 * BUNDLE_FILE_MAX);
 	r = read_end(path, &text);
 	if (r < 0) {
 		buf_clear(&text);

@@ -11,13 +11,14 @@
 #include "gpu/nvidia/model/nvidia_attributes.h"
 #include "k8s/reasons.h"
 #include "k8s/stats.h"
+#include "tools/tundra/bounded.h"
 #include "tools/tundra/command.h"
 #include "tools/tundra/docs.h"
 #include "tools/tundra/doctor.h"
 #include "tools/tundra/error_texts.h"
 #include "tools/tundra/node_options.h"
 
-enum { PAGE_MAX = 1 << 20 };
+enum { PAGE_MAX = 1 << 20, HELP_MS = 10000 };
 
 #define HEAD "<!-- Written by `tundra docs docs` from the tables in the code; do not edit. -->\n\n"
 
@@ -173,20 +174,33 @@ static const struct {
 
 /* ---- what the commands say of themselves ---- */
 
-/* Without an environment: defaults only. Caller frees. */
-static char *output_of(const char *self, const char *args)
+struct asked {
+	const char *self, *command; /* NULL: the program itself */
+};
+
+/* Without an environment: defaults only. */
+static void exec_help(void *arg, int fd)
 {
-	char *line _mem_free_ = mem_printf("env -i '%s' %s", self, args);
-	char piece[4096];
-	FILE *p = popen(line, "re");
+	const struct asked *a = arg;
+	const char *argv[] = { a->self, a->command ? a->command : "--help",
+			       a->command ? "--help" : NULL, NULL };
+	char *const none[] = { NULL };
+
+	if (dup2(fd, STDOUT_FILENO) == STDOUT_FILENO)
+		execve(a->self, (char *const *)(uintptr_t)argv, none);
+	_exit(1);
+}
+
+/* Caller frees; "" when it did not answer. */
+static char *help_of(const char *self, const char *name)
+{
+	struct asked a = { self, name };
 	struct buf text;
+	int status;
 	char *all;
-	size_t n;
 
 	buf_init(&text, PAGE_MAX);
-	while (p && (n = fread(piece, 1, sizeof(piece), p)))
-		buf_put(&text, piece, n);
-	if (!p || pclose(p) != 0)
+	if (bounded_run(exec_help, &a, HELP_MS, false, &text, &status))
 		buf_clear(&text);
 	all = buf_steal(&text);
 	buf_done(&text);
@@ -250,7 +264,7 @@ static void read_flags(struct docs_command *c)
 /* Rows "  name   what it does" of tundra --help. */
 static void read_commands(struct docs_source *s, const char *self)
 {
-	char *help = output_of(self, "--help");
+	char *help = help_of(self, NULL);
 	struct sv rest = sv_str(help);
 
 	while (rest.n && s->n < DOCS_COMMANDS_MAX) {
@@ -268,9 +282,7 @@ static void read_commands(struct docs_source *s, const char *self)
 	}
 	mem_free(help);
 	for (size_t i = 0; i < s->n; i++) {
-		char *args _mem_free_ = mem_printf("%s --help", s->commands[i].name);
-
-		s->commands[i].help = output_of(self, args);
+		s->commands[i].help = help_of(self, s->commands[i].name);
 		read_flags(&s->commands[i]);
 	}
 }

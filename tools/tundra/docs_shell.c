@@ -1,4 +1,6 @@
 /* The man page and the completions for bash and zsh. */
+#include <ctype.h>
+
 #include "core/version.h"
 #include "tools/tundra/docs.h"
 
@@ -54,7 +56,7 @@ void docs_man(const struct docs_source *s, struct buf *out)
 	for (size_t i = 0; i < s->n; i++) {
 		buf_puts(out, ".SH FLAGS OF TUNDRA ");
 		for (const char *c = s->commands[i].name; *c; c++)
-			buf_putc(out, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
+			buf_putc(out, (char)toupper((unsigned char)*c));
 		buf_putc(out, '\n');
 		for (size_t k = 0; k < s->commands[i].flags_n; k++)
 			roff_flag(out, &s->commands[i].flags[k]);

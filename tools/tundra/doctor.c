@@ -84,6 +84,27 @@ void doctor_fix(struct doctor_finding *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+bool doctor_version(const char *text, const char *prefix, int *major, int *minor)
+{
+	struct sv rest = sv_str(text);
+	char *end;
+	long a, b;
+
+	if (!sv_starts(rest, sv_str(prefix)))
+		return false;
+	text += strlen(prefix);
+	a = strtol(text, &end, 10);
+	if (end == text || *end != '.' || a < 0 || a > 9999)
+		return false;
+	text = end + 1;
+	b = strtol(text, &end, 10);
+	if (end == text || b < 0 || b > 9999)
+		return false;
+	*major = (int)a;
+	*minor = (int)b;
+	return true;
+}
+
 /* A line is a line, whatever a library or a server said. */
 static void one_line(char *text)
 {

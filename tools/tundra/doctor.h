@@ -67,6 +67,8 @@ void doctor_json(const struct doctor *d, struct buf *out);
 /* For the checks: the verdict with its sentence; what to do about it. */
 void doctor_say(struct doctor_finding *f, enum doctor_verdict v, const char *fmt, ...) PRINTF(3, 4);
 void doctor_fix(struct doctor_finding *f, const char *fmt, ...) PRINTF(2, 3);
+/* "v1.36.3" with the prefix "v" -> 1, 36. False: not of that form, both as they were. */
+bool doctor_version(const char *text, const char *prefix, int *major, int *minor);
 /* Appends to the sentence. */
 void doctor_more(struct doctor_finding *f, const char *fmt, ...) PRINTF(2, 3);
 

@@ -314,7 +314,7 @@ static void judge_node(const struct version *v, const struct json *node)
 	f->plugin_gpus = leading(gpus);
 	doctor_say(f, DOCTOR_OK, "%s: kubelet %s, %s", v->d->o->node_name,
 		   *kubelet ? kubelet : "unknown", *runtime ? runtime : "runtime unknown");
-	if (sscanf(kubelet, "v%d.%d", &major, &minor) == 2 && major == 1 && minor < MINOR_MIN) {
+	if (doctor_version(kubelet, "v", &major, &minor) && major == 1 && minor < MINOR_MIN) {
 		f->verdict = DOCTOR_FAIL;
 		doctor_fix(f, "the kubelet must be 1.%d or newer", MINOR_MIN);
 	} else if (!sv_eqs(json_sv(json_get(ready, "status")), "True")) {

@@ -32,7 +32,7 @@ static int read_yaml(const char *path, struct json **out, struct err *e)
 	int r;
 
 	buf_init(&yaml, CONFIG_MAX);
-	buf_init(&json, 4 * CONFIG_MAX);
+	buf_init(&json, (size_t)4 * CONFIG_MAX);
 	r = fsx_read(path, CONFIG_MAX, &yaml);
 	if (r < 0)
 		r = err_sys(e, r, "%s", path);
@@ -51,7 +51,7 @@ static void judge_gates(const struct doctor *d, const struct json *gates, const 
 	const struct doctor_finding *node = doctor_found(d, "node object");
 	const struct json *dra = json_get(gates, "DynamicResourceAllocation");
 	int major = 0, minor = 0;
-	bool known = node && sscanf(node->kubelet, "v%d.%d", &major, &minor) == 2;
+	bool known = node && doctor_version(node->kubelet, "v", &major, &minor);
 
 	if (json_kind(dra) == JSON_BOOL ? json_flag(dra, false) : minor >= GATED_MINOR) {
 		doctor_say(f, DOCTOR_OK, "DRA is on (%s)", path);
@@ -296,7 +296,7 @@ static void judge_containerd(const struct runtime_config *c, const char *version
 			     const char *path, struct doctor_finding *f)
 {
 	int major = 0, minor = 0;
-	bool known = sscanf(version, "containerd://%d.%d", &major, &minor) == 2;
+	bool known = doctor_version(version, "containerd://", &major, &minor);
 
 	if (c->cri_disabled) {
 		doctor_say(f, DOCTOR_FAIL, "%s: disabled_plugins has cri", path);

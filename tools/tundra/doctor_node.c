@@ -37,7 +37,7 @@ void check_kernel(const struct doctor *d, struct doctor_finding *f)
 		return;
 	}
 	doctor_say(f, DOCTOR_OK, "%s %s %s", u.sysname, u.release, u.machine);
-	if (sscanf(u.release, "%d.%d", &v[0], &v[1]) != 2) {
+	if (!doctor_version(u.release, "", &v[0], &v[1])) {
 		f->verdict = DOCTOR_UNKNOWN;
 	} else if (older(v, OFD_MAJOR, OFD_MINOR)) {
 		f->verdict = DOCTOR_FAIL;
@@ -58,15 +58,15 @@ void check_kernel(const struct doctor *d, struct doctor_finding *f)
 /* ---- privileges ---- */
 
 static const struct {
-	int cap;
 	const char *name, *why;
+	int cap;
 	bool needed;
 } caps[] = {
-	{ CAP_MKNOD, "CAP_MKNOD", "to make device nodes that are missing", true },
-	{ CAP_CHOWN, "CAP_CHOWN", "to give them the owner that the driver wants", false },
-	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "to see who has a GPU open", false },
-	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "to see who has a GPU open", false },
-	{ CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", "to release claims on a full disk", false },
+	{ "CAP_MKNOD", "to make device nodes that are missing", CAP_MKNOD, true },
+	{ "CAP_CHOWN", "to give them the owner that the driver wants", CAP_CHOWN, false },
+	{ "CAP_SYS_PTRACE", "to see who has a GPU open", CAP_SYS_PTRACE, false },
+	{ "CAP_DAC_READ_SEARCH", "to see who has a GPU open", CAP_DAC_READ_SEARCH, false },
+	{ "CAP_SYS_RESOURCE", "to release claims on a full disk", CAP_SYS_RESOURCE, false },
 };
 
 static int effective(uint64_t *mask)
@@ -90,7 +90,7 @@ static int effective(uint64_t *mask)
 
 void check_privileges(const struct doctor *d, struct doctor_finding *f)
 {
-	uint64_t mask;
+	uint64_t mask = 0;
 	size_t missing = 0;
 
 	(void)d;

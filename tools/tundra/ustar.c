@@ -10,7 +10,10 @@ struct ustar_header {
 static void set_name(struct ustar_header *h, const char *name)
 {
 	for (size_t i = 0; name[i] && i < USTAR_NAME_MAX; i++)
-		h->name[i] = name[i] > ' ' && name[i] < 0x7f ? name[i] : '_';
+		if (name[i] > ' ' && name[i] < 0x7f)
+			h->name[i] = name[i];
+		else
+			h->name[i] = '_';
 }
 
 static void set_checksum(struct ustar_header *h)
