@@ -298,6 +298,12 @@ struct stats *stats_new(struct metrics *m)
 	return s;
 }
 
+const struct metrics_desc *stats_table(size_t *n)
+{
+	*n = FAMILIES;
+	return table;
+}
+
 void stats_free(struct stats **s)
 {
 	mem_free(*s);

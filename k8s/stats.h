@@ -10,6 +10,8 @@
 struct stats;
 struct stats *stats_new(struct metrics *m);
 void stats_free(struct stats **s);
+/* Every metric, for the reference page. */
+const struct metrics_desc *stats_table(size_t *n);
 /* Makes the series of a driver visible at zero, as upstream does at start. */
 void stats_driver(struct stats *s, const char *driver);
 void stats_report(struct stats *s, const char *driver, const struct claim_report *r);

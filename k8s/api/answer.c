@@ -1,6 +1,7 @@
 #include "k8s/api/answer.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "core/buf.h"
 
@@ -166,4 +167,20 @@ bool answer_rv_from_future(const struct json *status)
 			   "ResourceVersionTooLarge") == 0)
 			return true;
 	return false;
+}
+
+uint64_t answer_date_ms(struct sv header)
+{
+	struct tm tm = { 0 };
+	char text[40];
+	const char *end;
+	time_t t;
+
+	if (!sv_copy(text, sizeof(text), sv_trim(header)))
+		return 0;
+	end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* the locale is always C here */
+	if (!end || *end)
+		return 0;
+	t = timegm(&tm);
+	return t > 0 ? (uint64_t)t * 1000 : 0;
 }

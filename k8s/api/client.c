@@ -116,6 +116,7 @@ struct call {
 	struct err error;
 	int status, http;
 	uint32_t retry_after_ms;
+	uint64_t date_ms;
 	bool sent;
 
 	unsigned tries, auth_tries, reprobes;
@@ -167,6 +168,7 @@ static void call_end(struct call *c)
 		.reason = json_str(json_get(answer_status(c->root), "reason"), ""),
 		.error = c->status ? c->error.text : "",
 		.retry_after_ms = c->retry_after_ms,
+		.date_ms = c->date_ms,
 		.sent = c->sent,
 		.tries = c->tries,
 		.ms = loop_now_ms(a->loop) - c->start_ms,
@@ -310,6 +312,8 @@ static void try_on_head(void *arg, int status, const struct h2_header *headers, 
 			link_warn(c->api->link, headers[i].value);
 		else if (sv_eqs(headers[i].name, "content-type"))
 			c->json_type = sv_starts(headers[i].value, SV("application/json"));
+		else if (sv_eqs(headers[i].name, "date"))
+			c->date_ms = answer_date_ms(headers[i].value);
 	}
 	c->retry_after_ms = answer_retry_after_ms(retry_after, NULL);
 	if (c->on_data)

@@ -94,6 +94,7 @@ struct api_result {
 	const char *reason;	   /* of the Status: "NotFound"; "" if none */
 	const char *error;	   /* one line for a human, "" when status is 0 */
 	uint32_t retry_after_ms;   /* told by the server, 0 = not */
+	uint64_t date_ms;	   /* the server's clock (Date header), Unix ms, 0 = not told */
 	bool sent;		   /* the server may have acted (matters when status < 0) */
 	unsigned tries;
 	uint64_t ms; /* from api_call() to now */

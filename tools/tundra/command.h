@@ -10,3 +10,6 @@ int cmd_status(int argc, char **argv);
 int cmd_claims(int argc, char **argv);
 int cmd_unprepare(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_support_bundle(int argc, char **argv);
+int cmd_docs(int argc, char **argv);

@@ -10,7 +10,7 @@
 
 struct command {
 	const char *name, *other; /* other: the name of upstream's program for it, or NULL */
-	const char *help;
+	const char *help;	  /* NULL: not listed */
 	int (*run)(int argc, char **argv);
 };
 
@@ -21,6 +21,10 @@ static const struct command commands[] = {
 	{ "claims", NULL, "list what is prepared on this node, from its disk", cmd_claims },
 	{ "unprepare", NULL, "without a driver: give back what claims still hold", cmd_unprepare },
 	{ "export", NULL, "without a driver: hand what is prepared to NVIDIA's", cmd_export },
+	{ "doctor", NULL, "is this node able? each check with its fix", cmd_doctor },
+	{ "support-bundle", NULL, "gather one archive for whoever helps, without secrets",
+	  cmd_support_bundle },
+	{ "docs", NULL, NULL, cmd_docs }, /* for those who build it */
 };
 
 static void usage(FILE *out)
@@ -29,7 +33,8 @@ static void usage(FILE *out)
 		version_string());
 	fprintf(out, "usage: tundra COMMAND [FLAGS]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+		if (commands[i].help)
+			fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].help);
 	fprintf(out,
 		"\n  tundra COMMAND --help lists its flags; tundra --version tells the version\n");
 }

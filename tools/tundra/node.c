@@ -68,31 +68,6 @@ static char *beside_self(const struct node *n, const char *given, const char *na
 	return mem_printf("%.*s/%s", (int)(slash - n->self), n->self, name);
 }
 
-static const char *first_set(const char *a, const char *b, const char *c)
-{
-	return a && *a ? a : b && *b ? b : c && *c ? c : "";
-}
-
-static void set_roots(struct node *n)
-{
-	const struct node_options *o = &n->o;
-
-	n->roots = (struct roots){
-		.dev = o->dev_root,
-		.proc = o->proc_root,
-		.sys = o->sys_root,
-		.proc_devices = o->proc_devices,
-		/* Not told where the driver is, it is searched below the host's root. */
-		.driver = first_set(o->container_driver_root, o->host_root, o->driver_root),
-		.driver_host = first_set(o->driver_root, o->host_root ? "/" : "", ""),
-		.plugins = o->plugins,
-		.registry = o->registry,
-		.cdi = o->cdi_root,
-		.run = o->run_folder,
-		.boot_id = "/proc/sys/kernel/random/boot_id",
-	};
-}
-
 static int look_around(struct node *n, struct err *e)
 {
 	ssize_t len = readlink("/proc/self/exe", n->self, sizeof(n->self) - 1);
@@ -100,7 +75,7 @@ static int look_around(struct node *n, struct err *e)
 
 	if (len < 0)
 		return err_sys(e, -errno, "cannot read /proc/self/exe");
-	set_roots(n);
+	node_options_roots(&n->o, &n->roots);
 	n->worker_path = beside_self(n, n->o.worker_path, "tundra-worker");
 	n->hook_source = beside_self(n, n->o.hook_source, "tundra-cdi-hook");
 	n->device_plugins = node_options_device_plugins(&n->o);

@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "core/buf.h"
-#include "core/gate.h"
 #include "core/mem.h"
 #include "core/sv.h"
 
@@ -406,6 +405,22 @@ static int check(struct node_options *o, struct err *e)
 	return gate_parse(gates, NODE_GATES, o->feature_gates ? o->feature_gates : "", o->gates, e);
 }
 
+int node_options_check(struct node_options *o, struct err *e)
+{
+	return check(o, e);
+}
+
+const struct conf_option *node_options_table(size_t *n)
+{
+	*n = ARRAY_LEN(table);
+	return table;
+}
+
+const struct gate *node_options_gates(void)
+{
+	return gates;
+}
+
 int node_options_parse(int argc, char **argv, const char *(*env)(const char *name),
 		       struct node_options *o, struct err *e)
 {
@@ -423,6 +438,29 @@ int node_options_parse(int argc, char **argv, const char *(*env)(const char *nam
 void node_options_done(struct node_options *o)
 {
 	conf_done(table, ARRAY_LEN(table), o);
+}
+
+static const char *first_set(const char *a, const char *b, const char *c)
+{
+	return a && *a ? a : b && *b ? b : c && *c ? c : "";
+}
+
+void node_options_roots(const struct node_options *o, struct roots *out)
+{
+	*out = (struct roots){
+		.dev = o->dev_root,
+		.proc = o->proc_root,
+		.sys = o->sys_root,
+		.proc_devices = o->proc_devices,
+		/* Not told where the driver is, it is searched below the host's root. */
+		.driver = first_set(o->container_driver_root, o->host_root, o->driver_root),
+		.driver_host = first_set(o->driver_root, o->host_root ? "/" : "", ""),
+		.plugins = o->plugins,
+		.registry = o->registry,
+		.cdi = o->cdi_root,
+		.run = o->run_folder,
+		.boot_id = "/proc/sys/kernel/random/boot_id",
+	};
 }
 
 char *node_options_device_plugins(const struct node_options *o)

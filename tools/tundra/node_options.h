@@ -1,6 +1,8 @@
 #pragma once
 /* The flags of `tundra node`: upstream's gpu-kubelet-plugin's, meaning kept, and ours. */
 #include "core/conf.h"
+#include "core/gate.h"
+#include "core/roots.h"
 
 enum node_gate {
 	GATE_TIME_SLICING,
@@ -38,6 +40,12 @@ struct node_options {
 int node_options_parse(int argc, char **argv, const char *(*env)(const char *name),
 		       struct node_options *o, struct err *e) NODISCARD;
 void node_options_done(struct node_options *o);
+/* What a command needs that takes these flags and more: the rows, and what the rows cannot say. */
+const struct conf_option *node_options_table(size_t *n);
+int node_options_check(struct node_options *o, struct err *e) NODISCARD;
+const struct gate *node_options_gates(void); /* NODE_GATES rows */
+/* The world that these flags tell of; borrowed strings. */
+void node_options_roots(const struct node_options *o, struct roots *out);
 /*
  * Where the kubelet has its device plugins, as this process sees it: beside its plugins, on the
  * host. In a pod only the plugins' own folder is mounted, so ".." of it is the container's. Caller

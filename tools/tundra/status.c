@@ -16,8 +16,9 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "tools/tundra/command.h"
+#include "tools/tundra/status.h"
 
-#define ANSWER_MAX ((size_t)64 << 20) /* 10 000 claims: about 4 MB */
+#define ANSWER_MAX STATUS_ANSWER_MAX
 #define WAIT_S	   10
 
 struct options {
@@ -91,7 +92,7 @@ static int ask(const char *path, struct buf *out, struct err *e)
 
 static struct sv body_of(struct sv answer)
 {
-	const char *end = memmem(answer.p, answer.n, "\r\n\r\n", 4);
+	const char *end = answer.n ? memmem(answer.p, answer.n, "\r\n\r\n", 4) : NULL;
 
 	return end ? sv_drop(answer, (size_t)(end - answer.p) + 4) : SV_NONE;
 }
@@ -294,6 +295,17 @@ static void print_table(const struct json *s)
 	print_workers(json_get(s, "workers"));
 }
 
+int status_fetch(const char *run_folder, struct buf *answer, struct sv *body, struct err *e)
+{
+	char *path _mem_free_ = mem_printf("%s/status.sock", run_folder);
+	int r = ask(path, answer, e);
+
+	*body = body_of(buf_sv(answer));
+	if (!r && !body->n)
+		r = err_set(e, -EBADMSG, "the node at %s gave no answer", path);
+	return r;
+}
+
 static int show(const struct options *o, struct sv body, struct err *e)
 {
 	static const struct json_limits limits = { ANSWER_MAX, 5000000, 32 };
@@ -315,20 +327,15 @@ static int show(const struct options *o, struct sv body, struct err *e)
 
 static int status(const struct options *o, struct err *e)
 {
-	char *path = mem_printf("%s/status.sock", o->run_folder);
 	struct buf answer;
 	struct sv body;
 	int r;
 
 	buf_init(&answer, ANSWER_MAX);
-	r = ask(path, &answer, e);
-	body = body_of(buf_sv(&answer));
-	if (!r && !body.n)
-		r = err_set(e, -EBADMSG, "the node at %s gave no answer", path);
+	r = status_fetch(o->run_folder, &answer, &body, e);
 	if (!r)
 		r = show(o, body, e);
 	buf_done(&answer);
-	mem_free(path);
 	return r;
 }
 

@@ -137,13 +137,24 @@ static void test_rv_from_future(void **state)
 	json_free(&no);
 }
 
+static void test_date(void **state)
+{
+	(void)state;
+	assert_int_equal(answer_date_ms(SV("Sun, 06 Nov 1994 08:49:37 GMT")), 784111777000);
+	assert_int_equal(answer_date_ms(SV(" Sun, 06 Nov 1994 08:49:37 GMT ")), 784111777000);
+	assert_int_equal(answer_date_ms(SV("Sunday, 06-Nov-94 08:49:37 GMT")), 0);
+	assert_int_equal(answer_date_ms(SV("Sun, 06 Nov 1994 08:49:37 GMT+1")), 0);
+	assert_int_equal(answer_date_ms(SV("Sun, 06 Nov 1994")), 0);
+	assert_int_equal(answer_date_ms(SV_NONE), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_codes),	       cmocka_unit_test(test_kinds_of_404),
 		cmocka_unit_test(test_retry_after),    cmocka_unit_test(test_text),
 		cmocka_unit_test(test_warning),	       cmocka_unit_test(test_names),
-		cmocka_unit_test(test_rv_from_future),
+		cmocka_unit_test(test_rv_from_future), cmocka_unit_test(test_date),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

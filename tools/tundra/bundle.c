@@ -1,0 +1,282 @@
+/* tundra support-bundle: one archive with what a helper needs to see, without secrets. */
+#include "tools/tundra/bundle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/fsx.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/version.h"
+#include "k8s/api/config.h"
+#include "tools/tundra/bounded.h"
+#include "tools/tundra/command.h"
+#include "tools/tundra/ustar.h"
+#include "tools/tundra/with_node.h"
+
+const struct bundle_part bundle_parts[] = {
+	{ "doctor", "doctor.txt, doctor.json: the checks of tundra doctor", part_doctor },
+	{ "status", "status.json: what tundra status shows, when the node agent runs here",
+	  part_status },
+	{ "metrics", "metrics.txt: of the running node agent", part_metrics },
+	{ "ledger", "ledger.json: which claims are prepared, and damaged records", part_ledger },
+	{ "objects", "resourceslices.json, node.json, version.json: from the API server",
+	  part_objects },
+	{ "versions", "versions.txt: tundra, worker, system", part_versions },
+	{ "kernel", "kernel.txt: command line, modules, limits; kmsg.txt: lines about NVIDIA",
+	  part_kernel },
+	{ "driver", "driver.txt: what the driver and the PCI bus tell; device nodes", part_driver },
+	{ "folders", "folders.txt: plugin, registry and CDI folders; cdi/: specs of claims",
+	  part_folders },
+	{ "runtime", "runtime/: configuration of containerd or CRI-O, and of the kubelet",
+	  part_runtime },
+	{ "environment", "environment.txt: flags that come from the environment",
+	  part_environment },
+	{ "logs", "logs/: ends of tundra's container logs", part_logs },
+};
+const size_t bundle_parts_n = ARRAY_LEN(bundle_parts);
+
+/* ---- into the archive ---- */
+
+void bundle_put(struct bundle *b, const char *name, struct sv content)
+{
+	struct buf clean;
+
+	buf_init(&clean, (size_t)2 * BUNDLE_FILE_MAX);
+	redact_text(&b->redact, content, &clean);
+	if (!ustar_put(&b->out, name, buf_sv(&clean), b->now_s))
+		log_warn("support bundle: no room left", LOG_S("file", name));
+	buf_done(&clean);
+}
+
+/* The last `max` bytes. */
+static int read_end(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+	off_t size;
+
+	if (fd < 0)
+		return -errno;
+	size = lseek(fd, 0, SEEK_END);
+	if (size >= 0)
+		(void)lseek(fd, size > BUNDLE_FILE_MAX ? size - BUNDLE_FILE_MAX : 0, SEEK_SET);
+	/* A file that grows meanwhile is cut where it was. */
+	r = fsx_read_fd(fd, BUNDLE_FILE_MAX + (1 << 20), out);
+	close(fd);
+	return r;
+}
+
+void bundle_put_file(struct bundle *b, const char *name, const char *path)
+{
+	struct buf text;
+	int r;
+
+	buf_init(&text, (size_t)2 * BUNDLE_FILE_MAX);
+	r = read_end(path, &text);
+	if (r < 0) {
+		buf_clear(&text);
+		buf_printf(&text, "(not here: %s: %s)\n", path, strerror(-r));
+	}
+	bundle_put(b, name, buf_sv(&text));
+	buf_done(&text);
+}
+
+/* ---- secrets that are known by value ---- */
+
+static void know_str(struct bundle *b, const char *text)
+{
+	if (text)
+		redact_know(&b->redact, sv_str(text));
+}
+
+static void know_file(struct bundle *b, const char *path)
+{
+	struct buf text;
+
+	if (!path)
+		return;
+	buf_init(&text, API_CONFIG_TOKEN_MAX);
+	if (fsx_read(path, API_CONFIG_TOKEN_MAX, &text) == 0)
+		redact_know(&b->redact, buf_sv(&text));
+	buf_done(&text);
+}
+
+void bundle_know(struct bundle *b, const char *const *environment)
+{
+	const struct api_config *api = b->d->api;
+
+	if (api) {
+		know_str(b, api->token);
+		know_str(b, api->key_pem);
+		know_file(b, api->token_file);
+		know_file(b, api->key_file);
+	}
+	for (size_t i = 0; environment && environment[i]; i++) {
+		struct sv value = sv_str(environment[i]), name = sv_cut(&value, '=');
+
+		/* A path tells nothing; its file is another matter. */
+		if (redact_is_secret_name(name) && value.n && value.p[0] != '/')
+			redact_know(&b->redact, value);
+	}
+}
+
+/* ---- making it ---- */
+
+struct part_run {
+	struct bundle *b;
+	const struct bundle_part *part;
+};
+
+static void in_child(void *arg, int fd)
+{
+	struct part_run *r = arg;
+
+	r->part->write(r->b);
+	(void)!fsx_write_all(fd, buf_sv(&r->b->out));
+}
+
+static void run_part(struct bundle *b, const struct bundle_part *part, struct buf *out,
+		     struct buf *readme)
+{
+	struct part_run run = { b, part };
+	struct buf files;
+	int r, status = 0;
+	size_t whole;
+
+	buf_init(&b->out, BUNDLE_PART_MAX);
+	buf_init(&files, BUNDLE_PART_MAX);
+	r = bounded_run(in_child, &run, b->d->limit_ms, b->d->o->verbosity <= 5, &files, &status);
+	whole = ustar_whole(buf_sv(&files));
+	buf_printf(readme, "  %s%s%s\n", part->about, r ? "  -- NOT WHOLE: " : "",
+		   r == 0	       ? ""
+		   : r == BOUNDED_LATE ? "took too long"
+		   : r == BOUNDED_DIED ? "its process died"
+				       : strerror(-r));
+	if (!buf_put(out, buf_sv(&files).p, whole))
+		buf_printf(readme, "  -- no room for %s: the archive is full\n", part->name);
+	buf_done(&files);
+	buf_done(&b->out);
+}
+
+void bundle_make(struct bundle *b, struct buf *out)
+{
+	struct buf readme;
+
+	buf_init(&readme, 64 << 10);
+	buf_printf(&readme,
+		   "Support bundle of tundra %s (build %s), node %s.\n\n"
+		   "Tokens, keys and passwords were replaced by [removed], by their look, their "
+		   "name and their value.\nHost names, addresses, names of claims and pods are "
+		   "in it: look through it before you publish it.\n\n",
+		   version_string(), version_build(), b->d->o->node_name);
+	for (size_t i = 0; i < bundle_parts_n; i++)
+		run_part(b, &bundle_parts[i], out, &readme);
+	buf_init(&b->out, BUNDLE_FILE_MAX);
+	bundle_put(b, "README.txt", buf_sv(&readme));
+	buf_put_sv(out, buf_sv(&b->out));
+	ustar_end(out);
+	buf_done(&b->out);
+	buf_done(&readme);
+}
+
+/* ---- the command ---- */
+
+struct options {
+	struct node_options node; /* first: its rows count offsets from here */
+	char *output;
+	int64_t timeout_ms;
+};
+static const struct conf_option own[] = {
+	{ .name = "output",
+	  .alias = "o",
+	  .arg = "FILE",
+	  .kind = CONF_STR,
+	  .offset = offsetof(struct options, output),
+	  .help = "where the archive goes; - is stdout; without it "
+		  "tundra-support-NODE-TIME.tar in this folder" },
+	{ .name = "timeout",
+	  .arg = "TIME",
+	  .otherwise = "10s",
+	  .min = 100,
+	  .max = 600000,
+	  .kind = CONF_DURATION_MS,
+	  .offset = offsetof(struct options, timeout_ms),
+	  .help = "limit of one check and of one part" },
+};
+static const struct with_node command = {
+	.name = "support-bundle",
+	.about =
+	    "Gathers one tar archive for whoever helps you: the checks of tundra doctor, status, "
+	    "metrics,\nclaims, slices, versions, kernel and driver facts, logs. Secrets are "
+	    "removed. From a pod:\n  kubectl exec -n tundra PODNAME -- tundra support-bundle -o "
+	    "- > bundle.tar",
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+};
+
+static char *default_name(const struct options *o, time_t now)
+{
+	char when[32];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm);
+	return mem_printf("tundra-support-%s-%s.tar", o->node.node_name, when);
+}
+
+static int deliver(const char *path, struct sv archive)
+{
+	int r = !strcmp(path, "-") ? fsx_write_all(STDOUT_FILENO, archive)
+				   : fsx_replace(path, archive, 0600, 0);
+
+	if (r < 0)
+		fprintf(stderr, "tundra support-bundle: %s: %s\n", path, strerror(-r));
+	else
+		fprintf(stderr, "%s: %zu KiB; look through it before you pass it on\n",
+			!strcmp(path, "-") ? "written" : path, archive.n >> 10);
+	return r < 0 ? 1 : 0;
+}
+
+static int gather(const struct options *o, const char *self)
+{
+	time_t now = time(NULL);
+	char *name = o->output && *o->output ? mem_strdup(o->output) : default_name(o, now);
+	struct bundle b = { .now_s = (uint64_t)now };
+	struct doctor d;
+	struct buf archive;
+	int code;
+
+	doctor_init(&d, &o->node, self);
+	d.limit_ms = (uint32_t)o->timeout_ms;
+	b.d = &d;
+	redact_init(&b.redact);
+	bundle_know(&b, (const char *const *)(uintptr_t)environ);
+	fprintf(stderr, "looking at the node ...\n");
+	doctor_run_all(&d, NULL, NULL);
+	fprintf(stderr, "gathering ...\n");
+	buf_init(&archive, BUNDLE_TOTAL_MAX);
+	bundle_make(&b, &archive);
+	code = deliver(name, buf_sv(&archive));
+	buf_done(&archive);
+	redact_done(&b.redact);
+	doctor_done(&d);
+	mem_free(name);
+	return code;
+}
+
+int cmd_support_bundle(int argc, char **argv)
+{
+	struct options o = { 0 };
+	char self[512];
+	int code = with_node_parse(&command, argc, argv, &o, self, sizeof(self));
+
+	if (code != WITH_NODE_GO)
+		return code;
+	log_init(o.node.verbosity > 5 ? LOG_DEBUG : LOG_WARN, false, NULL);
+	code = gather(&o, self);
+	with_node_done(&command, &o);
+	return code;
+}
