@@ -13,6 +13,7 @@
 #include "k8s/events.h"
 #include "k8s/stats.h"
 #include "test/lib/apiserver.h"
+#include "test/lib/inproc_fate.h"
 #include "test/lib/node/gpu_script.h"
 
 #define LAB_NODE   "node-1"
@@ -27,7 +28,10 @@ struct inproc;
 struct lab_disk {
 	struct lab *lab;
 	struct inproc *process;
+	struct worker_host host;
 	struct worker *worker;
+	enum inproc_fate fate; /* of its next `fates` requests */
+	unsigned fates;
 	int fail; /* what its next calls answer instead of doing anything; 0 = as it is */
 	uint16_t fail_method;	/* of these alone; 0 = any */
 	unsigned fails;		/* so many times */
@@ -45,7 +49,7 @@ struct lab_plans {
 
 struct lab {
 	struct loop *loop;
-	char folder[40];
+	char folder[64];
 	char *plugins, *registry, *cdi, *run, *boot, *dev, *ledger;
 	struct roots roots;
 	struct store *store;
@@ -64,12 +68,18 @@ struct lab {
 	struct metrics *metrics;
 	struct stats *stats;
 	char *log;	     /* every line so far */
+	size_t log_n;
 	unsigned log_errors; /* of level ERROR */
+	void (*on_turn)(void *arg); /* after each turn; may be NULL */
+	void *on_turn_arg;
 };
 
-/* The world with its GPUs found; seeds its dice. */
+/* The world with its GPUs found; seeds its dice. Its folder is in $TMPDIR, /tmp without one. */
 struct lab *lab_new(size_t gpus, uint64_t seed);
 void lab_free(struct lab **l); /* with its folder */
+
+/* The log and the API server's Events so far are forgotten: a long run would drown in them. */
+void lab_forget(struct lab *l);
 
 /* ---- time ---- */
 /* Turns until the condition holds, at most `ms` of virtual time; false: it never did. */

@@ -5,9 +5,18 @@
 
 struct kubelet *lab_kubelet(struct lab *l, uint64_t sync_ms)
 {
-	const struct kubelet_conf conf = {
-		.store = l->store, .node = LAB_NODE, .registry = l->registry, .sync_ms = sync_ms
-	};
+	return lab_kubelet_heard(l, sync_ms, NULL, NULL);
+}
+
+struct kubelet *lab_kubelet_heard(struct lab *l, uint64_t sync_ms,
+				  void (*fn)(void *arg, const struct kubelet_reply *r), void *arg)
+{
+	const struct kubelet_conf conf = { .store = l->store,
+					   .node = LAB_NODE,
+					   .registry = l->registry,
+					   .sync_ms = sync_ms,
+					   .on_reply = fn,
+					   .arg = arg };
 	struct kubelet *k;
 	struct err e = { "" };
 
@@ -58,6 +67,12 @@ int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const 
 int lab_node_again(struct lab_node *n, struct err *e)
 {
 	return start(n, e);
+}
+
+void lab_node_name(struct lab_node *n, const char *instance)
+{
+	mem_free(n->instance);
+	n->instance = mem_strdup(instance);
 }
 
 static void on_drained(void *arg)
