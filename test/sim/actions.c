@@ -7,10 +7,28 @@ enum { DRAIN_MS = 50000 };
 
 /* ---- drivers ---- */
 
-static void start_or_violated(struct sim *s, int r, const struct err *e)
+/* A disk that fails may keep it from starting; then it is started anew, as a DaemonSet's pod is. */
+static void start_again(struct sim *s, struct lab_node *n)
 {
-	if (r)
-		sim_violated(s, "the driver does not start: %s", e->text);
+	struct err e = { "" };
+
+	for (int i = 0; i < 3 && !n->driver; i++) {
+		if (!lab_node_again(n, &e))
+			return;
+		sim_note(s, "the driver does not start: %s", e.text);
+		lab_pass(s->lab, 1000);
+	}
+}
+
+/* Before the disk worker was asked anything: that is the next turn's. */
+static void plan_disk(struct lab_disk *d, struct sim_disk_plan *p)
+{
+	if (!p->fate)
+		return;
+	d->fate = p->fate;
+	d->skip = p->skip;
+	d->fates = 1;
+	p->fate = INPROC_SERVE;
 }
 
 bool sim_start(struct sim *s, struct lab_node **out)
@@ -25,33 +43,24 @@ bool sim_start(struct sim *s, struct lab_node **out)
 		if (n->driver)
 			continue;
 		*out = n;
-		if (!n->lab) {
-			start_or_violated(s, lab_node_start(n, s->lab, LAB_DRIVER, instance, &e),
-					  &e);
-			return true;
-		}
-		lab_node_name(n, instance);
-		start_or_violated(s, lab_node_again(n, &e), &e);
-		return true;
+		if (n->lab)
+			lab_node_name(n, instance);
+		else if (lab_node_start(n, s->lab, LAB_DRIVER, instance, &e))
+			sim_note(s, "the driver does not start: %s", e.text);
+		plan_disk(n->disk, &s->disk_plan[i]);
+		start_again(s, n);
+		return n->driver;
 	}
 	return false;
 }
 
-/* A disk that fails may keep it from starting; then it is started anew, as a DaemonSet's pod is. */
 void sim_again(struct sim *s)
 {
-	struct err e = { "" };
-
-	for (int i = 0; i < 3 && !s->present->driver; i++) {
-		if (!lab_node_again(s->present, &e))
-			return;
-		sim_note(s, "the driver does not start: %s", e.text);
-		lab_pass(s->lab, 1000);
-	}
+	start_again(s, s->present);
 }
 
 /* As tools/tundra ends it: after DRAIN_MS it is given up, which a disk that fails excuses. */
-static void stop(struct sim *s, struct lab_node *n)
+void sim_stop(struct sim *s, struct lab_node *n)
 {
 	bool in_time = lab_node_stop(n, DRAIN_MS);
 
@@ -72,7 +81,7 @@ static void restart_driver(struct sim *s)
 {
 	sim_note(s, "the driver is restarted in order");
 	if (s->present->driver)
-		stop(s, s->present);
+		sim_stop(s, s->present);
 	lab_pass(s->lab, sim_dice(s, 5000));
 	sim_again(s);
 }
@@ -85,7 +94,7 @@ static void surge(struct sim *s)
 	uint64_t end = sim_dice(s, 4) % 3;
 
 	sim_note(s, "a second instance starts %s", ends[end]);
-	if (!old->driver || !sim_start(s, &new) || !new->driver)
+	if (!old->driver || !sim_start(s, &new))
 		return;
 	if (sim_dice(s, 2))
 		lab_pass(s->lab, sim_dice(s, 8000));
@@ -99,7 +108,7 @@ static void surge(struct sim *s)
 	if (end == 2)
 		lab_node_kill(old);
 	else
-		stop(s, old);
+		sim_stop(s, old);
 }
 
 /*

@@ -237,6 +237,13 @@ void faults_mend(struct sim *s)
 		s->lab->disks[i].fates = 0;
 	g->no_driver[0] = g->broken[0] = '\0';
 	g->fates = 0;
+	inventory_rescan(s->lab->inventory, "sim");
+}
+
+void faults_mend_gpus(struct sim *s)
+{
+	struct gpu_script *g = &s->lab->gpus;
+
 	for (size_t i = 0; i < SIM_GPUS; i++) {
 		g->gpus[i].present = true;
 		g->gpus[i].trouble[0] = '\0';

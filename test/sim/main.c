@@ -24,6 +24,7 @@ struct args {
 	struct sim_plan plan;
 	uint64_t runs, shrink_s;
 	bool repeat;
+	const char *sweep;
 };
 
 /* A must() that does not hold, or a sanitizer, ends the program: the seed is told all the same. */
@@ -136,11 +137,13 @@ static int usage(void)
 	(void)fprintf(stderr,
 		      "usage: sim [--seed N] [--runs N] [--minutes N | --steps N [--only 1-3,7]]\n"
 		      "           [--shrink SECONDS] [--repeat] [--verbose]\n"
+		      "       sim --sweep files|api|gpu-worker|disk-worker|disk-worker-2[:CALL:WAY]\n"
 		      "  --minutes N   of virtual time a run (60)\n"
 		      "  --steps N     so many steps instead\n"
 		      "  --only LIST   leaves out all other steps\n"
 		      "  --shrink N    seconds to look for a smaller run that fails too (60)\n"
 		      "  --repeat      each run twice: they must be equal\n"
+		      "  --sweep KIND  one life in which each call of that kind fails once\n"
 		      "  --verbose     tells what happened, not only in a run that fails\n");
 	return 2;
 }
@@ -155,6 +158,7 @@ static bool parse(int argc, char **argv, struct args *a)
 		{ "runs", required_argument, NULL, 'r' },
 		{ "shrink", required_argument, NULL, 'k' },
 		{ "repeat", no_argument, NULL, 'R' },
+		{ "sweep", required_argument, NULL, 'S' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -173,6 +177,8 @@ static bool parse(int argc, char **argv, struct args *a)
 			a->runs = number(sv_str(optarg));
 		else if (c == 'k')
 			a->shrink_s = number(sv_str(optarg));
+		else if (c == 'S')
+			a->sweep = optarg;
 		else if (c == 'R')
 			a->repeat = true;
 		else if (c == 'v')
@@ -198,5 +204,5 @@ int main(int argc, char **argv)
 	/* A folder in memory: a sync of a simulated disk need not wait for a real one. */
 	if (!getenv("TMPDIR") && !access("/dev/shm", W_OK))
 		setenv("TMPDIR", "/dev/shm", 1);
-	return run_all(&a);
+	return a.sweep ? sim_sweep(a.sweep) : run_all(&a);
 }

@@ -355,20 +355,24 @@ void model_cdi_emptied(struct model *m)
 /* ---- when it is quiet ---- */
 
 /* What the slices offer is what is there, each GPU once. */
-static void check_published(struct sim *s)
+void model_published(struct sim *s)
 {
 	unsigned seen[SIM_GPUS] = { 0 };
 	char uuid[64];
 
-	if (lab_published(s->lab) != SIM_GPUS)
-		sim_violated(s, "%zu of %d GPUs are published", lab_published(s->lab), SIM_GPUS);
 	for (size_t i = 0; lab_published_uuid(s->lab, i, uuid, sizeof(uuid)); i++)
 		for (size_t g = 0; g < SIM_GPUS; g++)
 			seen[g] += !strcmp(uuid, s->lab->gpus.gpus[g].uuid);
-	for (size_t g = 0; g < SIM_GPUS; g++)
-		if (seen[g] != 1)
-			sim_violated(s, "%s is published %u times", s->lab->gpus.gpus[g].uuid,
+	for (size_t g = 0; g < SIM_GPUS; g++) {
+		const struct gpu_script_gpu *gpu = &s->lab->gpus.gpus[g];
+
+		if (seen[g] != (gpu->present && !*gpu->trouble))
+			sim_violated(s, "%s is %s and published %u times", gpu->uuid,
+				     !gpu->present   ? "lost"
+				     : *gpu->trouble ? "ill"
+						     : "well",
 				     seen[g]);
+	}
 }
 
 static void check_driver(struct sim *s)
@@ -387,7 +391,7 @@ void model_settled(struct sim *s)
 	const char *name;
 
 	check(m);
-	check_published(s);
+	model_published(s);
 	check_driver(s);
 	if (incomplete(m, &name))
 		sim_violated(s, "claim %s has a record and no CDI spec", name);

@@ -5,7 +5,7 @@
 #include "test/sim/files.h"
 #include "test/sim/sim.h"
 
-enum { SETTLE_MS = 240000, GIVE_BACK_MS = 300000, STORY_MAX = 8 << 20, ROUNDS_TO_EMPTY = 3 };
+enum { PUBLISH_MS = 180000, SETTLE_MS = 120000, GIVE_BACK_MS = 300000, STORY_MAX = 8 << 20, ROUNDS_TO_EMPTY = 3 };
 
 /* ---- dice and words ---- */
 
@@ -119,15 +119,21 @@ static bool steps(struct sim *s)
 	return any;
 }
 
-static void settle(struct sim *s)
+void sim_settle(struct sim *s)
 {
 	sim_mend(s);
-	lab_pass(s->lab, SETTLE_MS);
+	if (!violated(s))
+		lab_pass(s->lab, PUBLISH_MS);
+	if (!violated(s))
+		model_published(s);
+	faults_mend_gpus(s);
+	if (!violated(s))
+		lab_pass(s->lab, SETTLE_MS);
 	if (!violated(s))
 		model_settled(s);
 }
 
-static void give_back(struct sim *s)
+void sim_give_back(struct sim *s)
 {
 	sim_note(s, "every pod is deleted");
 	pods_end_all(s);
@@ -140,14 +146,15 @@ static void rounds(struct sim *s)
 {
 	uint64_t round = 0;
 
+	sim_begin(s);
 	do {
 		bool any = steps(s);
 
 		round++;
 		if (any && !violated(s))
-			settle(s);
+			sim_settle(s);
 		if (!violated(s) && (at_end(s) || (any && round % ROUNDS_TO_EMPTY == 0)))
-			give_back(s);
+			sim_give_back(s);
 		lab_forget(s->lab);
 	} while (!violated(s) && !at_end(s));
 }
@@ -179,8 +186,10 @@ int sim_run(const struct sim_plan *plan, struct sim_result *result)
 	s->model = model_new(s);
 	s->lab->on_turn = model_on_turn;
 	s->lab->on_turn_arg = s;
-	sim_begin(s);
-	rounds(s);
+	if (plan->script)
+		plan->script(s, plan->arg);
+	else
+		rounds(s);
 	result->virtual_ms = loop_now_ms(s->lab->loop);
 	result->checks = model_checks(s->model);
 	if (plan->loud || (violated(s) && !plan->quiet))

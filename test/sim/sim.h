@@ -18,12 +18,16 @@ enum {
 	SIM_STEPS_MAX = 20000, /* of a run: about two days */
 };
 
+struct sim;
+
 /* What to run. */
 struct sim_plan {
 	uint64_t seed;
 	uint64_t minutes; /* of virtual time, then the round is finished; 0 = `steps` */
 	uint64_t steps;
 	const bool *left_out; /* SIM_STEPS_MAX; NULL = none */
+	void (*script)(struct sim *s, void *arg); /* not NULL: this instead of steps */
+	void *arg;
 	bool loud;  /* the story is told even if all is well */
 	bool quiet; /* and this one not */
 };
@@ -32,6 +36,12 @@ struct sim_result {
 	uint64_t steps;	     /* that were begun */
 	uint64_t virtual_ms, checks;
 	uint64_t digest; /* of all that was seen: equal for equal plans */
+};
+
+/* What becomes of one request to the disk worker that is made next. */
+struct sim_disk_plan {
+	enum inproc_fate fate; /* INPROC_SERVE: none */
+	unsigned skip;
 };
 
 struct sim_pod {
@@ -44,6 +54,7 @@ struct sim {
 	struct lab *lab;
 	struct kubelet *kubelet;
 	struct lab_node nodes[SIM_NODES];
+	struct sim_disk_plan disk_plan[SIM_NODES];
 	struct lab_node *present; /* the instance that serves, or should */
 	struct sim_pod pods[SIM_PODS_MAX];
 	size_t pods_n;
@@ -57,6 +68,8 @@ struct sim {
 
 /* run.c: 0, or 1 and the story is on stdout. */
 int sim_run(const struct sim_plan *plan, struct sim_result *result);
+void sim_settle(struct sim *s);	   /* all is mended and must come to rest */
+void sim_give_back(struct sim *s); /* all pods end, and nothing may be left */
 uint64_t sim_dice(struct sim *s, uint64_t n); /* 0 .. n-1 */
 void sim_note(struct sim *s, const char *fmt, ...) PRINTF(2, 3);
 void sim_violated(struct sim *s, const char *fmt, ...) PRINTF(2, 3); /* the first one counts */
@@ -66,9 +79,10 @@ void sim_command(const struct sim_plan *plan, const struct sim_result *r, struct
 /* actions.c, with what is done to pods (pods.c) and to everything else (faults.c) */
 void sim_begin(struct sim *s);
 void sim_act(struct sim *s);  /* one step's action, chosen by the dice */
-void sim_mend(struct sim *s); /* every fault ends, the driver runs */
+void sim_mend(struct sim *s); /* every fault but those of GPUs ends, the driver runs */
 void sim_again(struct sim *s);
-bool sim_start(struct sim *s, struct lab_node **out); /* one more instance; false: no room */
+bool sim_start(struct sim *s, struct lab_node **out); /* one more instance; false: it is not up */
+void sim_stop(struct sim *s, struct lab_node *n);
 
 /* pods.c */
 void pods_new(struct sim *s);
@@ -90,7 +104,8 @@ void faults_gpu_worker(struct sim *s);
 void faults_device(struct sim *s);
 void faults_clock(struct sim *s);
 void faults_cdi_emptied(struct sim *s);
-void faults_mend(struct sim *s);
+void faults_mend(struct sim *s);	    /* all but the GPUs themselves */
+void faults_mend_gpus(struct sim *s);
 
 /* model.c */
 struct model *model_new(struct sim *s);
@@ -98,9 +113,13 @@ void model_free(struct model **m);
 void model_on_turn(void *arg); /* a struct sim */
 void model_on_reply(void *arg, const struct kubelet_reply *r);
 void model_cdi_emptied(struct model *m);   /* by somebody else: it may be incomplete for a while */
+void model_published(struct sim *s);	   /* all but the GPUs is well, for a minute */
 void model_settled(struct sim *s);	   /* when all is mended and time has passed */
 void model_over(struct sim *s);		   /* when everything was given back */
 uint64_t model_checks(const struct model *m);
+
+/* sweep.c: one life of a node in which each call of a kind fails once, see its table */
+int sim_sweep(const char *text);
 
 /* shrink.c: leaves out steps while it is still violated, for at most `seconds` of real time. */
 void sim_shrink(const struct sim_plan *plan, const struct sim_result *r, unsigned seconds);

@@ -92,10 +92,14 @@ static int64_t host_pid(void *ctx, void *handle)
 }
 
 /* Takes one of the next requests' fates. */
-static enum inproc_fate take_fate(enum inproc_fate fate, unsigned *fates)
+static enum inproc_fate take_fate(enum inproc_fate fate, unsigned *skip, unsigned *fates)
 {
 	if (!*fates)
 		return INPROC_SERVE;
+	if (*skip) {
+		(*skip)--;
+		return INPROC_SERVE;
+	}
 	(*fates)--;
 	return fate;
 }
@@ -105,7 +109,8 @@ static enum inproc_fate gpu_fate(void *arg, uint16_t method)
 	struct gpu_script *g = arg;
 
 	(void)method;
-	return take_fate(g->fate, &g->fates);
+	g->requests++;
+	return take_fate(g->fate, &g->skip, &g->fates);
 }
 
 static void *gpu_process_new(void *arg)
@@ -194,7 +199,8 @@ static enum inproc_fate disk_fate(void *arg, uint16_t method)
 	struct lab_disk *d = arg;
 
 	(void)method;
-	return take_fate(d->fate, &d->fates);
+	d->requests++;
+	return take_fate(d->fate, &d->skip, &d->fates);
 }
 
 struct lab_disk *lab_disk_new(struct lab *l)

@@ -30,8 +30,9 @@ struct lab_disk {
 	struct inproc *process;
 	struct worker_host host;
 	struct worker *worker;
-	enum inproc_fate fate; /* of its next `fates` requests */
-	unsigned fates;
+	enum inproc_fate fate; /* of `fates` requests, behind the next `skip` */
+	unsigned fates, skip;
+	unsigned requests; /* so far */
 	int fail; /* what its next calls answer instead of doing anything; 0 = as it is */
 	uint16_t fail_method;	/* of these alone; 0 = any */
 	unsigned fails;		/* so many times */
