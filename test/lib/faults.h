@@ -24,7 +24,7 @@ static struct {
 	unsigned syncs;	     /* fsync and fdatasync */
 	bool limited;	     /* pwrite takes `space` more bytes, then the disk is full */
 	size_t space;
-	bool spare_sockets; /* names of sockets are no matter of the disk */
+	bool spare_sockets;			 /* names of sockets are no matter of the disk */
 	void (*after)(const char *call, int fd); /* fd -1: a call on names */
 } faults;
 

@@ -11,17 +11,39 @@
 void faults_api(struct sim *s)
 {
 	static const char *const requests[] = {
-		"get resourceclaims",	 "get resourceclaims",	  "get resourceclaims",
-		"list resourceslices",	 "watch resourceslices",  "create resourceslices",
-		"update resourceslices", "delete resourceslices", "create events",
-		"patch events",		 "get nodes",
+		"get resourceclaims",
+		"get resourceclaims",
+		"get resourceclaims",
+		"list resourceslices",
+		"watch resourceslices",
+		"create resourceslices",
+		"update resourceslices",
+		"delete resourceslices",
+		"create events",
+		"patch events",
+		"get nodes",
 	};
 	static const char *const effects[] = {
-		"status=403", "status=404",		  "status=409",		      "status=410",
-		"status=422", "status=429 retry-after=2", "status=429",		      "status=500",
-		"status=503", "status=503 retry-after=7", "status=504",		      "status=401",
-		"delay=800",  "delay=9000",		  "delay=3000 status=500",    "cut",
-		"lose",	      "reset",			  "refuse",		      "goaway",
+		"status=403",
+		"status=404",
+		"status=409",
+		"status=410",
+		"status=422",
+		"status=429 retry-after=2",
+		"status=429",
+		"status=500",
+		"status=503",
+		"status=503 retry-after=7",
+		"status=504",
+		"status=401",
+		"delay=800",
+		"delay=9000",
+		"delay=3000 status=500",
+		"cut",
+		"lose",
+		"reset",
+		"refuse",
+		"goaway",
 		"silent",
 	};
 	const char *request = requests[sim_dice(s, ARRAY_LEN(requests))];
@@ -100,8 +122,8 @@ void faults_files(struct sim *s)
 
 static const char *fate_name(enum inproc_fate fate)
 {
-	static const char *const names[] = { "serves", "dies before its work", "dies after its work",
-					     "hangs", "answers nonsense" };
+	static const char *const names[] = { "serves", "dies before its work",
+					     "dies after its work", "hangs", "answers nonsense" };
 
 	return names[fate];
 }

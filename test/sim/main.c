@@ -94,8 +94,9 @@ static int run_all(struct args *a)
 		checks += r.checks;
 		steps += r.steps;
 	}
-	printf("%.1f virtual hours, %llu steps, %llu comparisons with the model: nothing violated\n",
-	       (double)ms / 3600000, (unsigned long long)steps, (unsigned long long)checks);
+	printf(
+	    "%.1f virtual hours, %llu steps, %llu comparisons with the model: nothing violated\n",
+	    (double)ms / 3600000, (unsigned long long)steps, (unsigned long long)checks);
 	return 0;
 }
 
@@ -134,17 +135,17 @@ static void keep_only(struct args *a, const char *text)
 
 static int usage(void)
 {
-	(void)fprintf(stderr,
-		      "usage: sim [--seed N] [--runs N] [--minutes N | --steps N [--only 1-3,7]]\n"
-		      "           [--shrink SECONDS] [--repeat] [--verbose]\n"
-		      "       sim --sweep files|api|gpu-worker|disk-worker|disk-worker-2[:CALL:WAY]\n"
-		      "  --minutes N   of virtual time a run (60)\n"
-		      "  --steps N     so many steps instead\n"
-		      "  --only LIST   leaves out all other steps\n"
-		      "  --shrink N    seconds to look for a smaller run that fails too (60)\n"
-		      "  --repeat      each run twice: they must be equal\n"
-		      "  --sweep KIND  one life in which each call of that kind fails once\n"
-		      "  --verbose     tells what happened, not only in a run that fails\n");
+	(void)fprintf(
+	    stderr, "usage: sim [--seed N] [--runs N] [--minutes N | --steps N [--only 1-3,7]]\n"
+		    "           [--shrink SECONDS] [--repeat] [--verbose]\n"
+		    "       sim --sweep files|api|gpu-worker|disk-worker|disk-worker-2[:CALL:WAY]\n"
+		    "  --minutes N   of virtual time a run (60)\n"
+		    "  --steps N     so many steps instead\n"
+		    "  --only LIST   leaves out all other steps\n"
+		    "  --shrink N    seconds to look for a smaller run that fails too (60)\n"
+		    "  --repeat      each run twice: they must be equal\n"
+		    "  --sweep KIND  one life in which each call of that kind fails once\n"
+		    "  --verbose     tells what happened, not only in a run that fails\n");
 	return 2;
 }
 

@@ -5,7 +5,13 @@
 #include "test/sim/files.h"
 #include "test/sim/sim.h"
 
-enum { PUBLISH_MS = 180000, SETTLE_MS = 120000, GIVE_BACK_MS = 300000, STORY_MAX = 8 << 20, ROUNDS_TO_EMPTY = 3 };
+enum {
+	PUBLISH_MS = 180000,
+	SETTLE_MS = 120000,
+	GIVE_BACK_MS = 300000,
+	STORY_MAX = 8 << 20,
+	ROUNDS_TO_EMPTY = 3
+};
 
 /* ---- dice and words ---- */
 
@@ -98,8 +104,7 @@ static bool at_end(const struct sim *s)
 
 	if (s->step >= SIM_STEPS_MAX)
 		return true;
-	return p->minutes ? loop_now_ms(s->lab->loop) >= p->minutes * 60000
-			  : s->step >= p->steps;
+	return p->minutes ? loop_now_ms(s->lab->loop) >= p->minutes * 60000 : s->step >= p->steps;
 }
 
 /* True: something happened. */

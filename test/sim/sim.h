@@ -25,7 +25,7 @@ struct sim_plan {
 	uint64_t seed;
 	uint64_t minutes; /* of virtual time, then the round is finished; 0 = `steps` */
 	uint64_t steps;
-	const bool *left_out; /* SIM_STEPS_MAX; NULL = none */
+	const bool *left_out;			  /* SIM_STEPS_MAX; NULL = none */
 	void (*script)(struct sim *s, void *arg); /* not NULL: this instead of steps */
 	void *arg;
 	bool loud;  /* the story is told even if all is well */
@@ -68,8 +68,8 @@ struct sim {
 
 /* run.c: 0, or 1 and the story is on stdout. */
 int sim_run(const struct sim_plan *plan, struct sim_result *result);
-void sim_settle(struct sim *s);	   /* all is mended and must come to rest */
-void sim_give_back(struct sim *s); /* all pods end, and nothing may be left */
+void sim_settle(struct sim *s);		      /* all is mended and must come to rest */
+void sim_give_back(struct sim *s);	      /* all pods end, and nothing may be left */
 uint64_t sim_dice(struct sim *s, uint64_t n); /* 0 .. n-1 */
 void sim_note(struct sim *s, const char *fmt, ...) PRINTF(2, 3);
 void sim_violated(struct sim *s, const char *fmt, ...) PRINTF(2, 3); /* the first one counts */
@@ -104,7 +104,7 @@ void faults_gpu_worker(struct sim *s);
 void faults_device(struct sim *s);
 void faults_clock(struct sim *s);
 void faults_cdi_emptied(struct sim *s);
-void faults_mend(struct sim *s);	    /* all but the GPUs themselves */
+void faults_mend(struct sim *s); /* all but the GPUs themselves */
 void faults_mend_gpus(struct sim *s);
 
 /* model.c */
@@ -112,10 +112,10 @@ struct model *model_new(struct sim *s);
 void model_free(struct model **m);
 void model_on_turn(void *arg); /* a struct sim */
 void model_on_reply(void *arg, const struct kubelet_reply *r);
-void model_cdi_emptied(struct model *m);   /* by somebody else: it may be incomplete for a while */
-void model_published(struct sim *s);	   /* all but the GPUs is well, for a minute */
-void model_settled(struct sim *s);	   /* when all is mended and time has passed */
-void model_over(struct sim *s);		   /* when everything was given back */
+void model_cdi_emptied(struct model *m); /* by somebody else: it may be incomplete for a while */
+void model_published(struct sim *s);	 /* all but the GPUs is well, for a minute */
+void model_settled(struct sim *s);	 /* when all is mended and time has passed */
+void model_over(struct sim *s);		 /* when everything was given back */
 uint64_t model_checks(const struct model *m);
 
 /* sweep.c: one life of a node in which each call of a kind fails once, see its table */

@@ -118,13 +118,20 @@ static uint64_t calls_files(const struct sim *s)
 /* ---- the API server ---- */
 
 static const struct apiserver_fault effects[] = {
-	{ .effect = APISERVER_STATUS, .status = 401 }, { .effect = APISERVER_STATUS, .status = 403 },
-	{ .effect = APISERVER_STATUS, .status = 404 }, { .effect = APISERVER_STATUS, .status = 409 },
-	{ .effect = APISERVER_STATUS, .status = 410 }, { .effect = APISERVER_STATUS, .status = 422 },
-	{ .effect = APISERVER_STATUS, .status = 429 }, { .effect = APISERVER_STATUS, .status = 500 },
-	{ .effect = APISERVER_STATUS, .status = 504 }, { .effect = APISERVER_CUT },
-	{ .effect = APISERVER_LOSE },		       { .effect = APISERVER_RESET },
-	{ .effect = APISERVER_REFUSE },		       { .effect = APISERVER_GOAWAY },
+	{ .effect = APISERVER_STATUS, .status = 401 },
+	{ .effect = APISERVER_STATUS, .status = 403 },
+	{ .effect = APISERVER_STATUS, .status = 404 },
+	{ .effect = APISERVER_STATUS, .status = 409 },
+	{ .effect = APISERVER_STATUS, .status = 410 },
+	{ .effect = APISERVER_STATUS, .status = 422 },
+	{ .effect = APISERVER_STATUS, .status = 429 },
+	{ .effect = APISERVER_STATUS, .status = 500 },
+	{ .effect = APISERVER_STATUS, .status = 504 },
+	{ .effect = APISERVER_CUT },
+	{ .effect = APISERVER_LOSE },
+	{ .effect = APISERVER_RESET },
+	{ .effect = APISERVER_REFUSE },
+	{ .effect = APISERVER_GOAWAY },
 	{ .effect = APISERVER_SILENT },
 };
 
@@ -181,8 +188,10 @@ static const struct sweep_kind kinds[] = {
 	{ "files", "file call", ARRAY_LEN(codes), arm_files, calls_files, 0 },
 	{ "api", "API request", ARRAY_LEN(effects), arm_api, calls_api, 0 },
 	{ "gpu-worker", "request to the GPU worker", FATES, arm_gpu, calls_gpu, 0 },
-	{ "disk-worker", "request to the first disk worker", FATES, arm_disk, calls_disk_0, DISK_0 },
-	{ "disk-worker-2", "request to the second disk worker", FATES, arm_disk, calls_disk_1, DISK_1 },
+	{ "disk-worker", "request to the first disk worker", FATES, arm_disk, calls_disk_0,
+	  DISK_0 },
+	{ "disk-worker-2", "request to the second disk worker", FATES, arm_disk, calls_disk_1,
+	  DISK_1 },
 };
 
 static bool leaks(void)
@@ -264,9 +273,10 @@ int sim_sweep(const char *text)
 			return 1;
 	}
 	if (!known)
-		(void)fprintf(stderr,
-			      "sim: --sweep %s: it is files, gpu-worker, disk-worker, disk-worker-2 "
-			      "or api, and maybe :<call>:<way> behind it\n",
-			      text);
+		(void)fprintf(
+		    stderr,
+		    "sim: --sweep %s: it is files, gpu-worker, disk-worker, disk-worker-2 "
+		    "or api, and maybe :<call>:<way> behind it\n",
+		    text);
 	return known ? 0 : 2;
 }

@@ -33,7 +33,7 @@ struct lab_disk {
 	enum inproc_fate fate; /* of `fates` requests, behind the next `skip` */
 	unsigned fates, skip;
 	unsigned requests; /* so far */
-	int fail; /* what its next calls answer instead of doing anything; 0 = as it is */
+	int fail;	   /* what its next calls answer instead of doing anything; 0 = as it is */
 	uint16_t fail_method;	/* of these alone; 0 = any */
 	unsigned fails;		/* so many times */
 	unsigned failed, calls; /* calls: of JOURNAL_M_APPEND */
@@ -68,9 +68,9 @@ struct lab {
 	size_t disks_n;
 	struct metrics *metrics;
 	struct stats *stats;
-	char *log;	     /* every line so far */
+	char *log; /* every line so far */
 	size_t log_n;
-	unsigned log_errors; /* of level ERROR */
+	unsigned log_errors;	    /* of level ERROR */
 	void (*on_turn)(void *arg); /* after each turn; may be NULL */
 	void *on_turn_arg;
 };

@@ -28,7 +28,7 @@ int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const 
 bool lab_node_stop(struct lab_node *n, uint64_t ms);
 void lab_node_kill(struct lab_node *n);				 /* SIGKILL, its disk worker too */
 int lab_node_again(struct lab_node *n, struct err *e) NODISCARD; /* the same, after its end */
-void lab_node_name(struct lab_node *n, const char *instance); /* of its next start */
+void lab_node_name(struct lab_node *n, const char *instance);	 /* of its next start */
 void lab_node_done(struct lab_node *n);
 bool lab_node_ready(struct lab_node *n);
 

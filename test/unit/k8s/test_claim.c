@@ -830,46 +830,6 @@ static void a_disk_that_fails_the_delete(void **state)
 	expect_nothing_left(f);
 }
 
-/* It may never come to an end, so nobody is told when: the callers hear why, each in its time. */
-static void a_disk_that_stays_broken(void **state)
-{
-	struct fixture *f = *state;
-	struct lab_call call, undo;
-	uint64_t began;
-
-	lab_claim(f->lab, "a", NULL, "gpu-0");
-	lab_claim(f->lab, "b", NULL, "gpu-1");
-	prepare(f, "a", &call);
-	f->disk->fail = -EIO;
-	f->disk->fails = UINT32_MAX;
-	began = loop_now_ms(f->lab->loop);
-	lab_prepare(&f->c, "b", NULL, &call);
-	lab_unprepare(&f->c, "a", NULL, &undo);
-	expect_error(f, &call, "timed out waiting: ", DUE_MS);
-	assert_true(call.done_ms - began <= GIVE_UP_MS);
-	expect_error(f, &undo, "timed out waiting: ", DUE_MS);
-	assert_true(undo.done_ms - began < DUE_MS);
-	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-a");
-	f->disk->fails = 0;
-	lab_pass(f->lab, 60000);
-	unprepare(f, "a");
-	expect_nothing_left(f); /* nobody waits for b any more: it was undone */
-}
-
-static void a_device_that_does_not_answer(void **state)
-{
-	struct fixture *f = *state;
-	struct lab_call call;
-
-	lab_claim(f->lab, "a", NULL, "gpu-0");
-	lab_plans()->hold = true;
-	lab_prepare(&f->c, "a", NULL, &call);
-	expect_error(f, &call, "the device does not answer", GIVE_UP_MS + 1);
-	lab_plans_release();
-	lab_pass(f->lab, 1000);
-	expect_nothing_left(f);
-}
-
 static void the_device_refuses(void **state)
 {
 	struct fixture *f = *state;
@@ -1192,8 +1152,6 @@ int main(int argc, char **argv)
 		TEST(cancelled_while_devices_are_being_set_up),
 		TEST(a_full_disk),
 		TEST(a_disk_that_fails_the_delete),
-		TEST(a_disk_that_stays_broken),
-		TEST(a_device_that_does_not_answer),
 		TEST(the_device_refuses),
 		TEST(the_device_cannot_be_reset),
 		TEST(no_cdi_folder),
