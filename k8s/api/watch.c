@@ -378,7 +378,7 @@ static void watch_on_timer(void *arg)
 		watch_failed(w, &e, 0);
 		return;
 	}
-	if (waited < 2 * PATIENCE_MS) /* told once */
+	if (waited < (uint64_t)2 * PATIENCE_MS) /* told once */
 		watch_trouble(w, &e);
 	loop_timer_set(&w->timer, PATIENCE_MS);
 }

@@ -34,6 +34,8 @@ struct kubelet_conf {
 	uint64_t call_ms;  /* of Prepare and Unprepare: 45 s */
 	bool v1beta1;	   /* a kubelet before 1.34 */
 	bool no_health;	   /* and before 1.36 */
+	/* Each claim of a Prepare or Unprepare that is asked; may be NULL. */
+	void (*on_call)(void *arg, bool prepare, const char *uid);
 	/* Each answer to Prepare and Unprepare as it comes; may be NULL. */
 	void (*on_reply)(void *arg, const struct kubelet_reply *r);
 	/* One line per thing that happens, for a demo; may be NULL. */

@@ -512,6 +512,8 @@ struct kubelet_rpc *kubelet_rpc_start(struct kubelet *k, const char *driver, boo
 	r->n = n;
 	r->done = done;
 	r->arg = arg;
+	for (size_t i = 0; k->conf.on_call && i < n; i++)
+		k->conf.on_call(k->conf.arg, prepare, claims[i]->uid);
 	path = mem_printf("%s%s", p->v1 ? V1 : V1BETA1,
 			  prepare ? "NodePrepareResources" : "NodeUnprepareResources");
 	message = mem_alloc(MESSAGE_MAX);

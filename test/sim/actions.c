@@ -196,7 +196,10 @@ void sim_act(struct sim *s)
 void sim_begin(struct sim *s)
 {
 	lab_class(s->lab, LAB_DRIVER);
-	s->kubelet = lab_kubelet_heard(s->lab, SIM_SYNC_MS, model_on_reply, s);
+	s->kubelet = lab_kubelet_heard(s->lab, (struct kubelet_conf){ .sync_ms = SIM_SYNC_MS,
+								      .on_call = model_on_call,
+								      .on_reply = model_on_reply,
+								      .arg = s });
 	must(sim_start(s, &s->present));
 	lab_pass(s->lab, 5000);
 }

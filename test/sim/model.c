@@ -21,7 +21,10 @@ struct records {
 	uint64_t at;	   /* files_changes() or files_syncs() when it was read, + 1 */
 };
 
-/* What the kubelet was told that it has: from the answer to Prepare to that of Unprepare. */
+/*
+ * What the kubelet was told that it has, until it asks for Unprepare: its containers have ended
+ * then, and the driver may be done with it before the kubelet hears so.
+ */
 struct grant {
 	char *uid, *name;
 	char identities[GRANT_DEVICES][64];
@@ -326,7 +329,14 @@ static void on_unprepared(struct model *m, const struct kubelet_reply *r)
 	if (lab_cdi_exists(m->sim->lab, r->uid))
 		sim_violated(m->sim, "Unprepare of %s was answered, its CDI spec is there",
 			     r->name);
-	grant_free(map_del(&m->grants, sv_str(r->uid)));
+}
+
+void model_on_call(void *arg, bool prepare, const char *uid)
+{
+	struct model *m = ((struct sim *)arg)->model;
+
+	if (!prepare)
+		grant_free(map_del(&m->grants, sv_str(uid)));
 }
 
 void model_on_reply(void *arg, const struct kubelet_reply *r)

@@ -111,6 +111,7 @@ void faults_mend_gpus(struct sim *s);
 struct model *model_new(struct sim *s);
 void model_free(struct model **m);
 void model_on_turn(void *arg); /* a struct sim */
+void model_on_call(void *arg, bool prepare, const char *uid);
 void model_on_reply(void *arg, const struct kubelet_reply *r);
 void model_cdi_emptied(struct model *m); /* by somebody else: it may be incomplete for a while */
 void model_published(struct sim *s);	 /* all but the GPUs is well, for a minute */

@@ -5,21 +5,17 @@
 
 struct kubelet *lab_kubelet(struct lab *l, uint64_t sync_ms)
 {
-	return lab_kubelet_heard(l, sync_ms, NULL, NULL);
+	return lab_kubelet_heard(l, (struct kubelet_conf){ .sync_ms = sync_ms });
 }
 
-struct kubelet *lab_kubelet_heard(struct lab *l, uint64_t sync_ms,
-				  void (*fn)(void *arg, const struct kubelet_reply *r), void *arg)
+struct kubelet *lab_kubelet_heard(struct lab *l, struct kubelet_conf conf)
 {
-	const struct kubelet_conf conf = { .store = l->store,
-					   .node = LAB_NODE,
-					   .registry = l->registry,
-					   .sync_ms = sync_ms,
-					   .on_reply = fn,
-					   .arg = arg };
 	struct kubelet *k;
 	struct err e = { "" };
 
+	conf.store = l->store;
+	conf.node = LAB_NODE;
+	conf.registry = l->registry;
 	if (!l->controllers)
 		lab_controllers(l);
 	must(kubelet_new(l->loop, &conf, &k, &e) == 0);

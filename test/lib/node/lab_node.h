@@ -18,9 +18,8 @@ struct lab_node {
 
 /* The kubelet and the control plane begin; sync_ms: how soon a failed pod is tried again. */
 struct kubelet *lab_kubelet(struct lab *l, uint64_t sync_ms);
-/* The same, and fn hears each answer that the kubelet gets. */
-struct kubelet *lab_kubelet_heard(struct lab *l, uint64_t sync_ms,
-				  void (*fn)(void *arg, const struct kubelet_reply *r), void *arg);
+/* The same, heard: store, node and registry of `conf` are set here. */
+struct kubelet *lab_kubelet_heard(struct lab *l, struct kubelet_conf conf);
 /* instance NULL: upstream's socket names. 0 or a negative errno. */
 int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const char *instance,
 		   struct err *e) NODISCARD;
