@@ -222,12 +222,30 @@ static void answer_prepared(struct claim *c)
 	mem_free(at);
 }
 
-/* Ends the calls that waited as long as they can. Work in flight is not a wait. */
+/* What a call that cannot wait any longer is told; NULL: there is nothing that it waits for. */
+static const char *held_up_by(const struct claim *c)
+{
+	const char *disk = ledger_reason(c->owner->ledger);
+	int s = sm_state(&c->sm);
+
+	if (s == STORING || (s == UNPREPARING && c->deleting))
+		return *disk ? disk : "the ledger's disk does not answer";
+	if (s == APPLYING || s == UNPREPARING)
+		return "the device does not answer";
+	return c->waiting_for;
+}
+
+/*
+ * Ends the calls that waited as long as they can, so that they hear why. What is in flight goes on
+ * without them: a prepare is undone when its record is on disk, an unprepare is done when the
+ * kubelet asks again.
+ */
 static void expire(struct claim *c, struct list *calls)
 {
 	uint64_t now = loop_now_ms(c->owner->loop);
+	const char *why = held_up_by(c);
 
-	if (claim_in_flight(c) || !c->waiting_for)
+	if (!why)
 		return;
 	list_for_each_safe (n, calls) {
 		struct claim_call *call = list_entry(n, struct claim_call, node);
@@ -235,7 +253,7 @@ static void expire(struct claim *c, struct list *calls)
 
 		if (call->gives_up_ms > now)
 			continue;
-		snprintf(text, sizeof(text), "timed out waiting: %s", c->waiting_for);
+		snprintf(text, sizeof(text), "timed out waiting: %s", why);
 		answer_error(call, -ETIMEDOUT, text);
 	}
 }
@@ -784,14 +802,14 @@ static void arm_timer(struct claim *c)
 
 	if (sm_state(&c->sm) == FETCHING && !c->told)
 		due = c->wait_began_ms + CLAIM_TELL_MS;
-	if (c->waiting_for) {
+	if (c->waiting_for || claim_in_flight(c)) {
 		list_for_each (n, &c->prepares)
 			due = MIN(due, list_entry(n, struct claim_call, node)->gives_up_ms);
 		list_for_each (n, &c->unprepares)
 			due = MIN(due, list_entry(n, struct claim_call, node)->gives_up_ms);
-		if (!c->told)
-			due = MIN(due, c->wait_began_ms + CLAIM_TELL_MS);
 	}
+	if (c->waiting_for && !c->told)
+		due = MIN(due, c->wait_began_ms + CLAIM_TELL_MS);
 	if (due == UINT64_MAX)
 		loop_timer_stop(&c->timer);
 	else

@@ -23,6 +23,7 @@ enum {
 	BACKOFF_CAP_MS = 30000,
 	HEALTHY_MS = 120000, /* this long without an error resets the backoff */
 	PATIENCE_MS = 10000, /* opening takes longer: the owner should know why */
+	SILENT_MS = 30000,   /* sent, and no answer begins for so long: it never will */
 	SPREAD_MS = 100,
 	SHORT_MS = 1000, /* shorter and silent: a proxy or server that cannot watch */
 	RV_MAX = 1024,	 /* bytes; real ones have up to 20 */
@@ -365,6 +366,7 @@ static void watch_on_timer(void *arg)
 {
 	struct watch *w = arg;
 	const char *why = api_trouble(w->api, w->stream);
+	uint64_t waited = loop_now_ms(w->loop) - w->opened_ms;
 	struct err e = { "" };
 
 	if (sm_state(&w->sm) == WATCH_WAITING) {
@@ -372,7 +374,13 @@ static void watch_on_timer(void *arg)
 		return;
 	}
 	err_set(&e, -ETIMEDOUT, "API server: %s", *why ? why : "no answer yet");
-	watch_trouble(w, &e);
+	if (!*why && waited >= SILENT_MS) {
+		watch_failed(w, &e, 0);
+		return;
+	}
+	if (waited < (uint64_t)2 * PATIENCE_MS) /* told once */
+		watch_trouble(w, &e);
+	loop_timer_set(&w->timer, PATIENCE_MS);
 }
 
 struct watch *watch_new(struct api *a, const struct watch_conf *conf)

@@ -12,13 +12,7 @@
 #include "core/mem.h"
 #include "core/worker.h"
 #include "core/worker_frame.h"
-
-enum inproc_fate {
-	INPROC_SERVE,
-	INPROC_DIE_BEFORE, /* the process ends and the request was never seen */
-	INPROC_DIE_AFTER,  /* it did its work and ends without an answer */
-	INPROC_HANG,	   /* it did its work and nothing more is heard of it */
-};
+#include "test/lib/inproc_fate.h"
 
 struct inproc {
 	struct loop *loop;
@@ -75,20 +69,25 @@ static inline void inproc_send(struct inproc *p)
 }
 
 /* One whole frame. False: the process is not there any more. */
-static inline bool inproc_frame(struct inproc *p, struct sv frame, uint16_t method)
+static inline bool inproc_frame(struct inproc *p, struct sv frame, const struct worker_frame *f)
 {
 	enum inproc_fate fate = INPROC_SERVE;
-	struct buf one;
+	struct worker_frame nonsense = { .id = f->id, .method = f->method };
+	struct buf one, answer;
 
-	if (p->fate && method != WORKER_M_HELLO)
-		fate = p->fate(p->arg, method);
+	if (p->fate && f->method != WORKER_M_HELLO)
+		fate = p->fate(p->arg, f->method);
 	if (fate == INPROC_DIE_BEFORE) {
 		inproc_end(p);
 		return false;
 	}
 	buf_init(&one, frame.n);
 	must(buf_put_sv(&one, frame));
-	must(worker_dispatch(&one, &p->out, p->methods, p->methods_n, p->ctx) == 0);
+	buf_init(&answer, 2 * (size_t)WORKER_FRAME_MAX);
+	must(worker_dispatch(&one, &answer, p->methods, p->methods_n, p->ctx) == 0);
+	must(fate == INPROC_WRONG ? worker_frame_put(&p->out, nonsense, SV("\xff\x01nonsense"))
+				  : buf_put_sv(&p->out, buf_sv(&answer)));
+	buf_done(&answer);
 	buf_done(&one);
 	if (fate == INPROC_DIE_AFTER) {
 		inproc_end(p);
@@ -121,7 +120,7 @@ static inline void inproc_ready(void *arg, unsigned ready)
 		return;
 	}
 	while ((size = worker_frame_peek(&p->in, &f, &body)) > 0) {
-		if (!inproc_frame(p, sv_make(buf_sv(&p->in).p, (size_t)size), f.method))
+		if (!inproc_frame(p, sv_make(buf_sv(&p->in).p, (size_t)size), &f))
 			return;
 		buf_take(&p->in, (size_t)size);
 	}

@@ -13,6 +13,14 @@
 
 struct kubelet;
 
+/* What a driver answered for one claim; for a whole call that failed, each of its claims. */
+struct kubelet_reply {
+	bool prepare;
+	const char *driver, *name, *uid;
+	const char *error; /* NULL: done */
+	int code;	   /* of gRPC, of the whole call; -1: no connection */
+	size_t devices;	   /* named in it; kubelet_each_device() has them */
+};
 struct kubelet_conf {
 	struct store *store;
 	const char *node;     /* its Node is made if it is missing */
@@ -26,6 +34,10 @@ struct kubelet_conf {
 	uint64_t call_ms;  /* of Prepare and Unprepare: 45 s */
 	bool v1beta1;	   /* a kubelet before 1.34 */
 	bool no_health;	   /* and before 1.36 */
+	/* Each claim of a Prepare or Unprepare that is asked; may be NULL. */
+	void (*on_call)(void *arg, bool prepare, const char *uid);
+	/* Each answer to Prepare and Unprepare as it comes; may be NULL. */
+	void (*on_reply)(void *arg, const struct kubelet_reply *r);
 	/* One line per thing that happens, for a demo; may be NULL. */
 	void (*on_line)(void *arg, const char *line);
 	void *arg;

@@ -348,6 +348,17 @@ static void rpc_fails(struct kubelet_rpc *r, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void tell_reply(struct kubelet_rpc *r, const struct kubelet_claim *c, const char *error,
+		       int code, size_t devices)
+{
+	struct kubelet *k = r->kubelet;
+	const struct kubelet_reply reply = { r->prepare, r->driver, c->name, c->uid,
+					     error,	 code,	    devices };
+
+	if (k->conf.on_reply)
+		k->conf.on_reply(k->conf.arg, &reply);
+}
+
 static void take_devices(struct kubelet_rpc *r, struct kubelet_claim *c,
 			 const Dra__PrepareResult *m)
 {
@@ -381,14 +392,17 @@ static void on_prepared(void *arg, struct sv message)
 		const Dra__PrepareEntry *entry = m->claims[i];
 		struct kubelet_claim *c = claim_of(r, entry->key ? entry->key : "");
 
-		if (!c)
+		if (!c) {
 			rpc_fails(r,
 				  "NodePrepareResources returned a claim that was not asked for");
-		else if (entry->value && entry->value->error && *entry->value->error)
+		} else if (entry->value && entry->value->error && *entry->value->error) {
 			rpc_fails(r, "NodePrepareResources failed for ResourceClaim %s: %s",
 				  c->name, entry->value->error);
-		else if (entry->value)
+			tell_reply(r, c, entry->value->error, 0, 0);
+		} else if (entry->value) {
 			take_devices(r, c, entry->value);
+			tell_reply(r, c, NULL, 0, entry->value->n_devices);
+		}
 	}
 	if (m->n_claims < r->n)
 		rpc_fails(r, "NodePrepareResources skipped %zu ResourceClaims", r->n - m->n_claims);
@@ -409,13 +423,16 @@ static void on_unprepared(void *arg, struct sv message)
 	for (size_t i = 0; i < m->n_claims; i++) {
 		const Dra__UnprepareEntry *entry = m->claims[i];
 		struct kubelet_claim *c = claim_of(r, entry->key ? entry->key : "");
+		const char *error = entry->value ? entry->value->error : NULL;
 
 		if (!c)
 			rpc_fails(r, "NodeUnprepareResources returned a claim that was not asked "
 				     "for");
-		else if (entry->value && entry->value->error && *entry->value->error)
+		else if (error && *error)
 			rpc_fails(r, "NodeUnprepareResources failed for ResourceClaim %s: %s",
-				  c->name, entry->value->error);
+				  c->name, error);
+		if (c)
+			tell_reply(r, c, error && *error ? error : NULL, 0, 0);
 	}
 	if (m->n_claims < r->n)
 		rpc_fails(r, "NodeUnprepareResources skipped %zu ResourceClaims",
@@ -434,6 +451,8 @@ static void on_rpc_end(void *arg, int code, const char *text)
 		rpc_fails(r, "%s: rpc error: code = %s desc = %s",
 			  r->prepare ? "NodePrepareResources" : "NodeUnprepareResources",
 			  grpc_code_name(code < 0 ? GRPC_UNAVAILABLE : code), text);
+		for (size_t i = 0; i < r->n; i++)
+			tell_reply(r, r->claims[i], r->error.text, code, 0);
 	}
 	*(r->prepare ? &s->prepare_errors : &s->unprepare_errors) += !r->ok;
 	if (!r->ok)
@@ -493,6 +512,8 @@ struct kubelet_rpc *kubelet_rpc_start(struct kubelet *k, const char *driver, boo
 	r->n = n;
 	r->done = done;
 	r->arg = arg;
+	for (size_t i = 0; k->conf.on_call && i < n; i++)
+		k->conf.on_call(k->conf.arg, prepare, claims[i]->uid);
 	path = mem_printf("%s%s", p->v1 ? V1 : V1BETA1,
 			  prepare ? "NodePrepareResources" : "NodeUnprepareResources");
 	message = mem_alloc(MESSAGE_MAX);

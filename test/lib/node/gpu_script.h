@@ -5,6 +5,7 @@
  * tells the inventory to look.
  */
 #include "core/worker.h"
+#include "test/lib/inproc_fate.h"
 
 enum { GPU_SCRIPT_MAX = 128 };
 
@@ -21,6 +22,9 @@ struct gpu_script {
 	char no_driver[128]; /* not "": there is no driver, and this is why */
 	char broken[128];    /* not "": it is there and refuses */
 	uint64_t opens, queries;
+	enum inproc_fate fate; /* of `fates` requests to the worker, behind the next `skip` */
+	unsigned fates, skip;
+	unsigned requests; /* so far */
 };
 /* GPU i: minor i, "GPU-<i>", on a bus of its own. */
 void gpu_script_init(struct gpu_script *g, size_t n);

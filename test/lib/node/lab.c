@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "test/lib/controllers.h"
 #include "test/lib/inproc.h"
+#include "test/lib/node/lab_objects.h"
 #include "test/lib/node/lab_plan.h"
 #include "test/lib/validate.h"
 
@@ -22,6 +23,15 @@ static void nothing(void *arg)
 	(void)arg;
 }
 
+static bool turn(struct lab *l, int64_t max_ms)
+{
+	bool more = loop_turn(l->loop, max_ms);
+
+	if (l->on_turn)
+		l->on_turn(l->on_turn_arg);
+	return more;
+}
+
 bool lab_until(struct lab *l, bool (*holds)(void *arg), void *arg, uint64_t ms)
 {
 	uint64_t end = loop_now_ms(l->loop) + ms;
@@ -31,7 +41,7 @@ bool lab_until(struct lab *l, bool (*holds)(void *arg), void *arg, uint64_t ms)
 	loop_timer_init(&t, l->loop, nothing, NULL);
 	loop_timer_set(&t, ms);
 	while (!(held = holds(arg)) && loop_now_ms(l->loop) < end)
-		if (!loop_turn(l->loop, (int64_t)(end - loop_now_ms(l->loop))))
+		if (!turn(l, (int64_t)(end - loop_now_ms(l->loop))))
 			break;
 	loop_timer_stop(&t);
 	return held || holds(arg);
@@ -61,7 +71,7 @@ void lab_pass(struct lab *l, uint64_t ms)
 void lab_turns(struct lab *l, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		(void)loop_turn(l->loop, 0);
+		(void)turn(l, 0);
 }
 
 /* ---- workers ---- */
@@ -71,20 +81,36 @@ static int host_start(void *ctx, struct loop *loop, const char *role, void (*on_
 {
 	struct lab *l = ctx;
 
-	if (!strcmp(role, "nvml"))
-		return inproc_start(l->gpu_process, loop, role, on_exit, arg, fd, handle);
-	for (size_t i = 0; i < l->disks_n; i++)
-		if (!strcmp(role, "disk") && !l->disks[i].process->running)
-			return inproc_start(l->disks[i].process, loop, role, on_exit, arg, fd,
-					    handle);
-	must(false);
-	return -1;
+	must(!strcmp(role, "nvml"));
+	return inproc_start(l->gpu_process, loop, role, on_exit, arg, fd, handle);
 }
 
 static int64_t host_pid(void *ctx, void *handle)
 {
 	(void)ctx;
 	return ((struct inproc *)handle)->starts;
+}
+
+/* Takes one of the next requests' fates. */
+static enum inproc_fate take_fate(enum inproc_fate fate, unsigned *skip, unsigned *fates)
+{
+	if (!*fates)
+		return INPROC_SERVE;
+	if (*skip) {
+		(*skip)--;
+		return INPROC_SERVE;
+	}
+	(*fates)--;
+	return fate;
+}
+
+static enum inproc_fate gpu_fate(void *arg, uint16_t method)
+{
+	struct gpu_script *g = arg;
+
+	(void)method;
+	g->requests++;
+	return take_fate(g->fate, &g->skip, &g->fates);
 }
 
 static void *gpu_process_new(void *arg)
@@ -105,6 +131,7 @@ static void make_gpu_process(struct lab *l)
 					   .methods_n = gpu_script_methods_n,
 					   .ctx_new = gpu_process_new,
 					   .ctx_free = gpu_process_free,
+					   .fate = gpu_fate,
 					   .arg = &l->gpus };
 }
 
@@ -167,6 +194,15 @@ static struct worker_method disk_methods[8] = { { .fn = disk_method_0 }, { .fn =
 						{ .fn = disk_method_4 }, { .fn = disk_method_5 },
 						{ .fn = disk_method_6 }, { .fn = disk_method_7 } };
 
+static enum inproc_fate disk_fate(void *arg, uint16_t method)
+{
+	struct lab_disk *d = arg;
+
+	(void)method;
+	d->requests++;
+	return take_fate(d->fate, &d->skip, &d->fates);
+}
+
 struct lab_disk *lab_disk_new(struct lab *l)
 {
 	struct lab_disk *d = &l->disks[l->disks_n];
@@ -182,9 +218,11 @@ struct lab_disk *lab_disk_new(struct lab *l)
 				       .methods_n = journal_disk_methods_n,
 				       .ctx_new = disk_process_new,
 				       .ctx_free = disk_process_free,
+				       .fate = disk_fate,
 				       .arg = d };
 	l->disks_n++;
-	d->worker = worker_new(l->loop, &l->host, "disk");
+	d->host = inproc_host(d->process);
+	d->worker = worker_new(l->loop, &d->host, "disk");
 	return d;
 }
 
@@ -198,7 +236,7 @@ void lab_disk_restart(struct lab_disk *d)
 {
 	worker_free(&d->worker);
 	(void)loop_turn(d->lab->loop, 0);
-	d->worker = worker_new(d->lab->loop, &d->lab->host, "disk");
+	d->worker = worker_new(d->lab->loop, &d->host, "disk");
 }
 
 void lab_disk_kill(struct lab_disk *d)
@@ -306,7 +344,7 @@ static void start_api(struct lab *l)
 static void on_log(void *arg, enum log_level level, struct sv line)
 {
 	struct lab *l = arg;
-	size_t had = strlen(l->log);
+	size_t had = l->log_n;
 
 	l->log_errors += level == LOG_ERROR;
 	if (getenv("LAB_LOG"))
@@ -320,6 +358,14 @@ static void on_log(void *arg, enum log_level level, struct sv line)
 	if (!line.n || line.p[line.n - 1] != '\n')
 		l->log[had++] = '\n';
 	l->log[had] = '\0';
+	l->log_n = had;
+}
+
+void lab_forget(struct lab *l)
+{
+	l->log_n = 0;
+	l->log[0] = '\0';
+	lab_forget_events(l->store);
 }
 
 static void make_folders(struct lab *l)
@@ -327,7 +373,10 @@ static void make_folders(struct lab *l)
 	char **const folders[] = { &l->plugins, &l->registry, &l->cdi, &l->run, &l->dev };
 	static const char *const names[] = { "plugins", "plugins_registry", "cdi", "run", "dev" };
 
-	strncpy(l->folder, "/tmp/tundra-lab-XXXXXX", sizeof(l->folder) - 1);
+	const char *top = getenv("TMPDIR");
+	int n = snprintf(l->folder, sizeof(l->folder), "%s/tundra-lab-XXXXXX", top ? top : "/tmp");
+
+	must(n > 0 && (size_t)n < sizeof(l->folder));
 	must(mkdtemp(l->folder));
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
 		*folders[i] = lab_path(l, "%s", names[i]);

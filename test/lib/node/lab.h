@@ -13,6 +13,7 @@
 #include "k8s/events.h"
 #include "k8s/stats.h"
 #include "test/lib/apiserver.h"
+#include "test/lib/inproc_fate.h"
 #include "test/lib/node/gpu_script.h"
 
 #define LAB_NODE   "node-1"
@@ -27,8 +28,12 @@ struct inproc;
 struct lab_disk {
 	struct lab *lab;
 	struct inproc *process;
+	struct worker_host host;
 	struct worker *worker;
-	int fail; /* what its next calls answer instead of doing anything; 0 = as it is */
+	enum inproc_fate fate; /* of `fates` requests, behind the next `skip` */
+	unsigned fates, skip;
+	unsigned requests; /* so far */
+	int fail;	   /* what its next calls answer instead of doing anything; 0 = as it is */
 	uint16_t fail_method;	/* of these alone; 0 = any */
 	unsigned fails;		/* so many times */
 	unsigned failed, calls; /* calls: of JOURNAL_M_APPEND */
@@ -45,7 +50,7 @@ struct lab_plans {
 
 struct lab {
 	struct loop *loop;
-	char folder[40];
+	char folder[64];
 	char *plugins, *registry, *cdi, *run, *boot, *dev, *ledger;
 	struct roots roots;
 	struct store *store;
@@ -63,13 +68,19 @@ struct lab {
 	size_t disks_n;
 	struct metrics *metrics;
 	struct stats *stats;
-	char *log;	     /* every line so far */
-	unsigned log_errors; /* of level ERROR */
+	char *log; /* every line so far */
+	size_t log_n;
+	unsigned log_errors;	    /* of level ERROR */
+	void (*on_turn)(void *arg); /* after each turn; may be NULL */
+	void *on_turn_arg;
 };
 
-/* The world with its GPUs found; seeds its dice. */
+/* The world with its GPUs found; seeds its dice. Its folder is in $TMPDIR, /tmp without one. */
 struct lab *lab_new(size_t gpus, uint64_t seed);
 void lab_free(struct lab **l); /* with its folder */
+
+/* The log and the API server's Events so far are forgotten: a long run would drown in them. */
+void lab_forget(struct lab *l);
 
 /* ---- time ---- */
 /* Turns until the condition holds, at most `ms` of virtual time; false: it never did. */

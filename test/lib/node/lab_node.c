@@ -5,12 +5,17 @@
 
 struct kubelet *lab_kubelet(struct lab *l, uint64_t sync_ms)
 {
-	const struct kubelet_conf conf = {
-		.store = l->store, .node = LAB_NODE, .registry = l->registry, .sync_ms = sync_ms
-	};
+	return lab_kubelet_heard(l, (struct kubelet_conf){ .sync_ms = sync_ms });
+}
+
+struct kubelet *lab_kubelet_heard(struct lab *l, struct kubelet_conf conf)
+{
 	struct kubelet *k;
 	struct err e = { "" };
 
+	conf.store = l->store;
+	conf.node = LAB_NODE;
+	conf.registry = l->registry;
 	if (!l->controllers)
 		lab_controllers(l);
 	must(kubelet_new(l->loop, &conf, &k, &e) == 0);
@@ -58,6 +63,12 @@ int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const 
 int lab_node_again(struct lab_node *n, struct err *e)
 {
 	return start(n, e);
+}
+
+void lab_node_name(struct lab_node *n, const char *instance)
+{
+	mem_free(n->instance);
+	n->instance = mem_strdup(instance);
 }
 
 static void on_drained(void *arg)

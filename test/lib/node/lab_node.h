@@ -18,6 +18,8 @@ struct lab_node {
 
 /* The kubelet and the control plane begin; sync_ms: how soon a failed pod is tried again. */
 struct kubelet *lab_kubelet(struct lab *l, uint64_t sync_ms);
+/* The same, heard: store, node and registry of `conf` are set here. */
+struct kubelet *lab_kubelet_heard(struct lab *l, struct kubelet_conf conf);
 /* instance NULL: upstream's socket names. 0 or a negative errno. */
 int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const char *instance,
 		   struct err *e) NODISCARD;
@@ -25,6 +27,7 @@ int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const 
 bool lab_node_stop(struct lab_node *n, uint64_t ms);
 void lab_node_kill(struct lab_node *n);				 /* SIGKILL, its disk worker too */
 int lab_node_again(struct lab_node *n, struct err *e) NODISCARD; /* the same, after its end */
+void lab_node_name(struct lab_node *n, const char *instance);	 /* of its next start */
 void lab_node_done(struct lab_node *n);
 bool lab_node_ready(struct lab_node *n);
 

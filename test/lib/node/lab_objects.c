@@ -118,6 +118,20 @@ size_t lab_count_events(struct store *s, const char *reason, const char **messag
 	return n;
 }
 
+void lab_forget_events(struct store *s)
+{
+	const struct store_kind *k = kind_of(s, "events");
+	const struct store_delete how = { .grace_s = -1 };
+	struct store_error e;
+	bool gone;
+
+	while (store_count(s, k)) {
+		const json_t *ev = store_at(s, k, 0);
+
+		must(!store_delete(s, k, jx_ns(ev), jx_name(ev), &how, &gone, NULL, &e) && gone);
+	}
+}
+
 void lab_delete_pod(struct store *s, const char *name, bool force)
 {
 	const struct store_delete how = { .grace_s = force ? 0 : -1 };

@@ -12,6 +12,7 @@ size_t lab_count_events(struct store *s, const char *reason, const char **messag
 void lab_delete_pod(struct store *s, const char *name, bool force);
 const char *lab_phase_of_pod(struct store *s, const char *name);
 void lab_end_claim(struct store *s, const char *name);
+void lab_forget_events(struct store *s);
 size_t lab_count_published(struct store *s);
 bool lab_uuid_published(struct store *s, size_t i, char *out, size_t size);
 char *lab_allocated_devices(struct store *s, const char *name);

@@ -310,6 +310,25 @@ static void test_nobody_to_open_it(void **state)
 	end(&s);
 }
 
+/* The connection lives and this one stream does not: without a limit, changes would go unseen. */
+static void test_an_answer_that_never_begins(void **state)
+{
+	struct world *w = *state;
+	struct seen s;
+
+	script_expect(w->server, &(struct script_step){ .end = SCRIPT_SILENT });
+	script_expect(w->server, &(struct script_step){ .body = EVENT("ADDED", "a", "2"),
+							.end = SCRIPT_HOLD });
+	begin(w, &s, "1");
+	world_pass(w, 25000);
+	assert_int_equal(s.troubles, 1);
+	assert_told(&s, "");
+	world_pass(w, 10000);
+	assert_told(&s, "+a ");
+	assert_int_equal(s.recoveries, 1);
+	end(&s);
+}
+
 static void expect_gone(struct world *w, const struct script_step *step)
 {
 	struct seen s;
@@ -496,6 +515,7 @@ int main(void)
 		WORLD_TEST(test_server_does_not_end_it),
 		WORLD_TEST(test_cut_resumes),
 		WORLD_TEST(test_nobody_to_open_it),
+		WORLD_TEST(test_an_answer_that_never_begins),
 		WORLD_TEST(test_gone),
 		WORLD_TEST(test_errors_back_off),
 		WORLD_TEST(test_short_watches),

@@ -1,0 +1,282 @@
+/*
+ * One life of a node, again and again: in each one call fails, and the next time the one behind it.
+ * Whatever failed, the model must hold all the time and all must come to rest; nothing may leak.
+ */
+#include <errno.h>
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_LSAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_LSAN 1
+#endif
+#endif
+#ifdef HAVE_LSAN
+#include <sanitizer/lsan_interface.h>
+#endif
+
+#include "core/mem.h"
+#include "test/sim/files.h"
+#include "test/sim/sim.h"
+
+struct sweep;
+struct sweep_kind {
+	const char *what, *name;
+	unsigned ways; /* to fail */
+	void (*arm)(struct sim *s, const struct sweep *w);
+	uint64_t (*calls)(const struct sim *s); /* of a whole life */
+	unsigned target;
+};
+struct sweep {
+	const struct sweep_kind *kind;
+	uint64_t at; /* the call that fails, 0 = none */
+	unsigned way;
+	uint64_t calls; /* that were made */
+};
+
+/* ---- the life ---- */
+
+static void take_over(struct sim *s)
+{
+	struct lab_node *old = s->present, *new;
+
+	if (!sim_start(s, &new))
+		return;
+	lab_pass(s->lab, 8000);
+	s->present = new;
+	sim_stop(s, old);
+}
+
+static void lose_a_gpu(struct sim *s)
+{
+	struct gpu_script_gpu *gpu = &s->lab->gpus.gpus[1];
+
+	gpu->present = false;
+	lab_uevent(s->lab, gpu->pci);
+	lab_pass(s->lab, 3000);
+	gpu->present = true;
+	lab_uevent(s->lab, gpu->pci);
+	lab_pass(s->lab, 3000);
+}
+
+static void life(struct sim *s, void *arg)
+{
+	struct sweep *w = arg;
+
+	if (w->at)
+		w->kind->arm(s, w);
+	else
+		files_count_all();
+	sim_begin(s);
+	pods_fill(s);
+	pods_new_sharer(s);
+	pods_new_monitor(s);
+	lab_pass(s->lab, 12000);
+	for (int i = 0; i < 3; i++) { /* one after the other: a batch is one request */
+		pods_delete(s);
+		lab_pass(s->lab, 3000);
+	}
+	pods_delete_by_force(s);
+	lab_pass(s->lab, 8000);
+	lab_node_kill(s->present);
+	lab_pass(s->lab, 1000);
+	sim_again(s);
+	lab_pass(s->lab, 8000);
+	take_over(s);
+	pods_delete(s);
+	pods_fill(s);
+	lab_pass(s->lab, 8000);
+	pods_delete_by_force(s);
+	lab_pass(s->lab, 8000);
+	lose_a_gpu(s);
+	faults_slices(s);
+	kubelet_restart(s->kubelet);
+	lab_pass(s->lab, 20000);
+	w->calls = w->kind->calls(s);
+	if (!*s->result->violation)
+		sim_settle(s);
+	if (!*s->result->violation)
+		sim_give_back(s);
+}
+
+/* ---- files ---- */
+
+static const int codes[] = { EIO, ENOSPC };
+
+static void arm_files(struct sim *s, const struct sweep *w)
+{
+	(void)s;
+	files_fail(NULL, (int)w->at, codes[w->way]);
+	files_count_all();
+}
+
+static uint64_t calls_files(const struct sim *s)
+{
+	(void)s;
+	return (uint64_t)files_calls();
+}
+
+/* ---- the API server ---- */
+
+static const struct apiserver_fault effects[] = {
+	{ .effect = APISERVER_STATUS, .status = 401 },
+	{ .effect = APISERVER_STATUS, .status = 403 },
+	{ .effect = APISERVER_STATUS, .status = 404 },
+	{ .effect = APISERVER_STATUS, .status = 409 },
+	{ .effect = APISERVER_STATUS, .status = 410 },
+	{ .effect = APISERVER_STATUS, .status = 422 },
+	{ .effect = APISERVER_STATUS, .status = 429 },
+	{ .effect = APISERVER_STATUS, .status = 500 },
+	{ .effect = APISERVER_STATUS, .status = 504 },
+	{ .effect = APISERVER_CUT },
+	{ .effect = APISERVER_LOSE },
+	{ .effect = APISERVER_RESET },
+	{ .effect = APISERVER_REFUSE },
+	{ .effect = APISERVER_GOAWAY },
+	{ .effect = APISERVER_SILENT },
+};
+
+static void arm_api(struct sim *s, const struct sweep *w)
+{
+	struct apiserver_fault f = effects[w->way];
+
+	f.skip = (unsigned)w->at - 1;
+	apiserver_fault(s->lab->server, &f);
+}
+
+static uint64_t calls_api(const struct sim *s)
+{
+	return apiserver_count(s->lab->server, NULL, NULL);
+}
+
+/* ---- workers ---- */
+
+enum { FATES = INPROC_WRONG - INPROC_DIE_BEFORE + 1, DISK_0 = 0, DISK_1 = 1 };
+
+static void arm_gpu(struct sim *s, const struct sweep *w)
+{
+	s->lab->gpus.fate = INPROC_DIE_BEFORE + (enum inproc_fate)w->way;
+	s->lab->gpus.skip = (unsigned)w->at - 1;
+	s->lab->gpus.fates = 1;
+}
+
+static uint64_t calls_gpu(const struct sim *s)
+{
+	return s->lab->gpus.requests;
+}
+
+/* The disk of an instance is made with it: it is armed in its place, before. */
+static void arm_disk(struct sim *s, const struct sweep *w)
+{
+	s->disk_plan[w->kind->target] =
+	    (struct sim_disk_plan){ INPROC_DIE_BEFORE + (enum inproc_fate)w->way,
+				    (unsigned)w->at - 1 };
+}
+
+static uint64_t calls_disk_0(const struct sim *s)
+{
+	return s->lab->disks[DISK_0].requests;
+}
+
+static uint64_t calls_disk_1(const struct sim *s)
+{
+	return s->lab->disks[DISK_1].requests;
+}
+
+/* ---- */
+
+static const struct sweep_kind kinds[] = {
+	{ "files", "file call", ARRAY_LEN(codes), arm_files, calls_files, 0 },
+	{ "api", "API request", ARRAY_LEN(effects), arm_api, calls_api, 0 },
+	{ "gpu-worker", "request to the GPU worker", FATES, arm_gpu, calls_gpu, 0 },
+	{ "disk-worker", "request to the first disk worker", FATES, arm_disk, calls_disk_0,
+	  DISK_0 },
+	{ "disk-worker-2", "request to the second disk worker", FATES, arm_disk, calls_disk_1,
+	  DISK_1 },
+};
+
+static bool leaks(void)
+{
+#ifdef HAVE_LSAN
+	return __lsan_do_recoverable_leak_check();
+#else
+	return false;
+#endif
+}
+
+/* 0: nothing was violated. */
+static int one(struct sweep *w)
+{
+	const struct sim_plan plan = { .seed = 1, .steps = 1, .script = life, .arg = w };
+	struct sim_result r;
+
+	printf("\r%s %llu, way %u ", w->kind->name, (unsigned long long)w->at, w->way);
+	if (!sim_run(&plan, &r) && !leaks())
+		return 0;
+	printf("\n%s %llu fails in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at,
+	       w->way, files_failed(), *r.violation ? r.violation : "memory leaks");
+	printf("again, with tundra's log:  LAB_LOG=1 sim --sweep %s:%llu:%u\n", w->kind->what,
+	       (unsigned long long)w->at, w->way);
+	return 1;
+}
+
+static int sweep(const struct sweep_kind *k)
+{
+	struct sweep all = { .kind = k };
+	unsigned lives = 0;
+
+	if (one(&all))
+		return 1;
+	for (uint64_t at = 1; at <= all.calls; at++)
+		for (unsigned way = 0; way < k->ways; way++, lives++) {
+			struct sweep w = { .kind = k, .at = at, .way = way };
+
+			if (one(&w))
+				return 1;
+		}
+	printf("\r%s: each of %llu failed in %u ways: nothing violated\n", k->name,
+	       (unsigned long long)all.calls, k->ways);
+	return lives ? 0 : 1;
+}
+
+/* "files" or, of all these lives, one: "files:<call>:<way>". */
+static bool read_what(const char *text, const char **what, struct sweep *one_life)
+{
+	static char name[16];
+	struct sv rest = sv_str(text), kind = sv_cut(&rest, ':'), at = sv_cut(&rest, ':');
+	uint64_t way = 0;
+
+	*what = name;
+	if (!sv_copy(name, sizeof(name), kind))
+		return false;
+	if (!at.n)
+		return true;
+	if (sv_u64(at, &one_life->at) < 0 || sv_u64(rest, &way) < 0)
+		return false;
+	one_life->way = (unsigned)way;
+	return one_life->at > 0;
+}
+
+int sim_sweep(const char *text)
+{
+	struct sweep one_life = { 0 };
+	const char *what;
+	bool known = false;
+
+	if (!read_what(text, &what, &one_life))
+		what = "";
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (strcmp(kinds[i].what, what) != 0 || one_life.way >= kinds[i].ways)
+			continue;
+		known = true;
+		one_life.kind = &kinds[i];
+		if (one_life.at ? one(&one_life) : sweep(&kinds[i]))
+			return 1;
+	}
+	if (!known)
+		(void)fprintf(
+		    stderr,
+		    "sim: --sweep %s: it is files, gpu-worker, disk-worker, disk-worker-2 "
+		    "or api, and maybe :<call>:<way> behind it\n",
+		    text);
+	return known ? 0 : 2;
+}
