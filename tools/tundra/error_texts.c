@@ -64,7 +64,8 @@ const struct error_text error_texts[] = {
 	  "the kubelet has not come to the registration socket",
 	  "is --kubelet-registrar-directory-path the kubelet's? Does the kubelet run?" },
 	{ "of the driver that ran here before cannot be taken over", END,
-	  "NVIDIA's driver left a claim that this version cannot serve, or a damaged checkpoint.json",
+	  "NVIDIA's driver left a claim that this version cannot serve, or a damaged "
+	  "checkpoint.json",
 	  "run NVIDIA's driver there again, end the pods of that claim, then start tundra" },
 	{ "--node-name (NODE_NAME) is required", END, "the node's name is not known",
 	  "set NODE_NAME from spec.nodeName" },
