@@ -102,17 +102,25 @@ void check_disk(const struct doctor *d, struct doctor_finding *f)
 
 /* ---- ledger ---- */
 
+/* Of claims that are still held: a damaged record that was deleted since is nobody's. */
+struct damaged {
+	struct doctor_finding *finding;
+	unsigned n;
+};
+
 static void on_corrupt(void *arg, struct sv key)
 {
-	struct doctor_finding *f = arg;
+	struct damaged *d = arg;
 
-	doctor_more(f, " " SV_FMT, (int)(key.n ? MIN(key.n, 36) : 1), key.n ? key.p : "?");
+	d->n++;
+	doctor_more(d->finding, " " SV_FMT, (int)(key.n ? MIN(key.n, 36) : 1), key.n ? key.p : "?");
 }
 
 void check_ledger(const struct doctor *d, struct doctor_finding *f)
 {
 	char *path _mem_free_ = mem_printf("%s/ledger", d->folder);
-	const struct journal_scan_events ev = { .on_corrupt = on_corrupt, .arg = f };
+	struct damaged damaged = { .finding = f };
+	const struct journal_scan_events ev = { .on_corrupt = on_corrupt, .arg = &damaged };
 	struct journal_scan_result got = { 0 };
 	struct err e = { 0 };
 	int r;
@@ -128,7 +136,7 @@ void check_ledger(const struct doctor *d, struct doctor_finding *f)
 			   *err_text(&e) ? err_text(&e) : strerror(-r));
 		doctor_fix(f, "tundra will not start on it. Drain the node, then move the file "
 			      "away: what is prepared is forgotten with it");
-	} else if (got.corrupt) {
+	} else if (damaged.n) {
 		doctor_more(f, "; %zu claims in all", got.live);
 		doctor_fix(f, "only those claims are affected: they are freed when their pods are "
 			      "deleted. Look for a dying disk (dmesg, smartctl -a)");
