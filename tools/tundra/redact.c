@@ -331,6 +331,22 @@ static size_t match(const struct redact *r, struct sv s, bool fresh, size_t inde
 	return n;
 }
 
+/* What stands before a secret stays, but may have one in it that is known by value. */
+static void put_kept(const struct redact *r, struct sv s, size_t keep, struct buf *out)
+{
+	size_t n;
+
+	for (size_t at = 0; at < keep; at += n) {
+		n = known(r, sv_drop(s, at));
+		if (n) {
+			buf_puts(out, "[removed]");
+		} else {
+			buf_putc(out, s.p[at]);
+			n = 1;
+		}
+	}
+}
+
 void redact_text(struct redact *r, struct sv text, struct buf *out)
 {
 	size_t at = 0, done = 0, line = 0, keep = 0, n;
@@ -346,7 +362,8 @@ void redact_text(struct redact *r, struct sv text, struct buf *out)
 			at++;
 			continue;
 		}
-		buf_put(out, text.p + done, at + keep - done);
+		buf_put(out, text.p + done, at - done);
+		put_kept(r, s, keep, out);
 		buf_puts(out, "[removed]");
 		r->removed++;
 		at += n;

@@ -90,6 +90,7 @@ static void test_known(void **state)
 	redact_know(&r, SV("  plainvalue\n"));
 	redact_know(&r, SV("ab"));
 	becomes("xplainvaluey ab", "x[removed]y ab");
+	becomes("my-plainvalue-token=abcdefgh", "my-[removed]-token=[removed]");
 	assert_int_equal(r.removed > 0, 1);
 	redact_done(&r);
 	redact_init(&r);
