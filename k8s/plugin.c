@@ -102,7 +102,7 @@ static void device_clear(Dra__Device *d)
 	mem_free(d->share_id);
 }
 
-/* Nothing of the answers so far is kept; a claim that is still under way is left alone. */
+/* Cancels the claims without an answer, forgets the answers there are. */
 static void drop_claims(struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++) {

@@ -206,16 +206,6 @@ static const struct conf_option own[] = {
 	  .offset = offsetof(struct options, timeout_ms),
 	  .help = "limit of one check and of one part" },
 };
-static const struct with_node command = {
-	.name = "support-bundle",
-	.about =
-	    "Gathers one tar archive for whoever helps you: the checks of tundra doctor, status, "
-	    "metrics,\nclaims, slices, versions, kernel and driver facts, logs. Secrets are "
-	    "removed. From a pod:\n  kubectl exec -n tundra PODNAME -- tundra support-bundle -o "
-	    "- > bundle.tar",
-	.own = own,
-	.own_n = ARRAY_LEN(own),
-};
 
 static char *default_name(const struct options *o, time_t now)
 {
@@ -240,8 +230,9 @@ static int deliver(const char *path, struct sv archive)
 	return r < 0 ? 1 : 0;
 }
 
-static int gather(const struct options *o, const char *self)
+static int gather(const void *options, const char *self)
 {
+	const struct options *o = options;
 	time_t now = time(NULL);
 	char *name = o->output && *o->output ? mem_strdup(o->output) : default_name(o, now);
 	struct bundle b = { .now_s = (uint64_t)now };
@@ -267,16 +258,21 @@ static int gather(const struct options *o, const char *self)
 	return code;
 }
 
+static const struct with_node command = {
+	.name = "support-bundle",
+	.about =
+	    "Gathers one tar archive for whoever helps you: the checks of tundra doctor, status, "
+	    "metrics,\nclaims, slices, versions, kernel and driver facts, logs. Secrets are "
+	    "removed. From a pod:\n  kubectl exec -n tundra PODNAME -- tundra support-bundle -o "
+	    "- > bundle.tar",
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+	.run = gather,
+};
+
 int cmd_support_bundle(int argc, char **argv)
 {
 	struct options o = { 0 };
-	char self[512];
-	int code = with_node_parse(&command, argc, argv, &o, self, sizeof(self));
 
-	if (code != WITH_NODE_GO)
-		return code;
-	log_init(o.node.verbosity > 5 ? LOG_DEBUG : LOG_WARN, false, NULL);
-	code = gather(&o, self);
-	with_node_done(&command, &o);
-	return code;
+	return with_node_run(&command, argc, argv, &o);
 }

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "core/buf.h"
-#include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "tools/tundra/command.h"
@@ -37,15 +36,6 @@ static const struct conf_option own[] = {
 	  .offset = offsetof(struct options, timeout_ms),
 	  .help = "limit of one check; driver and nvml have 60 s at least" },
 };
-static const struct with_node command = {
-	.name = "doctor",
-	.about =
-	    "Is this node able to serve its GPUs? One line per check; changes nothing but that "
-	    "the driver's\nmissing device nodes are made, as tundra node does. Exit: 0 nothing "
-	    "fails, 1 something does.",
-	.own = own,
-	.own_n = ARRAY_LEN(own),
-};
 
 static void print_line(void *arg, const struct doctor_check *c, const struct doctor_finding *f)
 {
@@ -65,8 +55,9 @@ static void print_sum(const size_t count[DOCTOR_VERDICTS])
 				       : "this node is able");
 }
 
-static int examine(const struct options *o, const char *self)
+static int examine(const void *options, const char *self)
 {
+	const struct options *o = options;
 	bool json = !strcmp(o->output, "json");
 	size_t count[DOCTOR_VERDICTS] = { 0 };
 	struct doctor d;
@@ -91,16 +82,20 @@ static int examine(const struct options *o, const char *self)
 	return count[DOCTOR_FAIL] ? 1 : 0;
 }
 
+static const struct with_node command = {
+	.name = "doctor",
+	.about =
+	    "Is this node able to serve its GPUs? One line per check; changes nothing but that "
+	    "the driver's\nmissing device nodes are made, as tundra node does. Exit: 0 nothing "
+	    "fails, 1 something does.",
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+	.run = examine,
+};
+
 int cmd_doctor(int argc, char **argv)
 {
 	struct options o = { 0 };
-	char self[512];
-	int code = with_node_parse(&command, argc, argv, &o, self, sizeof(self));
 
-	if (code != WITH_NODE_GO)
-		return code;
-	log_init(o.node.verbosity > 5 ? LOG_DEBUG : LOG_WARN, false, NULL);
-	code = examine(&o, self);
-	with_node_done(&command, &o);
-	return code;
+	return with_node_run(&command, argc, argv, &o);
 }

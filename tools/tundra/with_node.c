@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "tools/tundra/command.h"
@@ -44,13 +45,21 @@ static void help(const struct with_node *c)
 	buf_done(&text);
 }
 
-int with_node_parse(const struct with_node *c, int argc, char **argv, void *options, char *self,
-		    size_t self_size)
+static void done(const struct with_node *c, void *options)
 {
-	struct conf_option *all;
+	size_t n;
+	struct conf_option *all = rows(c, &n);
+
+	conf_done(all, n, options);
+	mem_free(all);
+}
+
+/* 0, or negative with everything said and nothing left to free. */
+static int parse(const struct with_node *c, int argc, char **argv, void *options)
+{
 	struct node_options *o = options;
+	struct conf_option *all;
 	struct err e = { 0 };
-	ssize_t len;
 	size_t n;
 	int r;
 
@@ -62,28 +71,30 @@ int with_node_parse(const struct with_node *c, int argc, char **argv, void *opti
 			conf_done(all, n, options);
 	}
 	mem_free(all);
-	if (r < 0) {
+	if (r < 0)
 		fprintf(stderr, "tundra %s: %s\n", c->name, err_text(&e));
-		return EXIT_USAGE;
-	}
-	if (o->help || o->version) {
-		if (o->help)
-			help(c);
-		else
-			printf("tundra %s build %s\n", version_string(), version_build());
-		with_node_done(c, options);
-		return 0;
-	}
-	len = readlink("/proc/self/exe", self, self_size - 1);
-	self[len > 0 ? len : 0] = '\0';
-	return WITH_NODE_GO;
+	return r;
 }
 
-void with_node_done(const struct with_node *c, void *options)
+int with_node_run(const struct with_node *c, int argc, char **argv, void *options)
 {
-	size_t n;
-	struct conf_option *all = rows(c, &n);
+	struct node_options *o = options;
+	char self[512];
+	ssize_t len;
+	int code = 0;
 
-	conf_done(all, n, options);
-	mem_free(all);
+	if (parse(c, argc, argv, options) < 0)
+		return EXIT_USAGE;
+	if (o->help) {
+		help(c);
+	} else if (o->version) {
+		printf("tundra %s build %s\n", version_string(), version_build());
+	} else {
+		len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+		self[len > 0 ? len : 0] = '\0';
+		log_init(o->verbosity > 5 ? LOG_DEBUG : LOG_WARN, false, NULL);
+		code = c->run(options, self);
+	}
+	done(c, options);
+	return code;
 }

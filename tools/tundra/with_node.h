@@ -12,13 +12,11 @@ struct with_node {
 	const char *about; /* a sentence or two for --help */
 	const struct conf_option *own;
 	size_t own_n;
+	/* The exit code. `self`: this program's path. */
+	int (*run)(const void *options, const char *self);
 };
-enum { WITH_NODE_GO = -1 };
 /*
- * `options` begins with a struct node_options and is zeroed. WITH_NODE_GO: parsed, call
- * with_node_done(); else the exit code: --help or --version was answered, or usage is wrong (said
- * on stderr). `self` becomes this program's path.
+ * Reads the flags, runs the command, returns the exit code; --help and --version are answered,
+ * wrong usage is said on stderr. `options` begins with a struct node_options and is zeroed.
  */
-int with_node_parse(const struct with_node *c, int argc, char **argv, void *options, char *self,
-		    size_t self_size) NODISCARD;
-void with_node_done(const struct with_node *c, void *options);
+int with_node_run(const struct with_node *c, int argc, char **argv, void *options);
