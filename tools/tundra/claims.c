@@ -18,16 +18,8 @@ struct options {
 	char *output, *plugins;
 	bool help;
 };
-static const char *const outputs[] = { "table", "json", NULL };
 static const struct conf_option table[] = {
-	{ .name = "output",
-	  .alias = "o",
-	  .arg = "FORMAT",
-	  .otherwise = "table",
-	  .words = outputs,
-	  .kind = CONF_STR,
-	  .offset = offsetof(struct options, output),
-	  .help = "table or json" },
+	COMMAND_OUTPUT(struct options),
 	OFFLINE_PLUGINS(struct options),
 	OFFLINE_HELP(struct options),
 };

@@ -17,16 +17,8 @@ struct options {
 	char *output;
 	int64_t timeout_ms;
 };
-static const char *const outputs[] = { "table", "json", NULL };
 static const struct conf_option own[] = {
-	{ .name = "output",
-	  .alias = "o",
-	  .arg = "FORMAT",
-	  .otherwise = "table",
-	  .words = outputs,
-	  .kind = CONF_STR,
-	  .offset = offsetof(struct options, output),
-	  .help = "table or json" },
+	COMMAND_OUTPUT(struct options),
 	{ .name = "timeout",
 	  .arg = "TIME",
 	  .otherwise = "10s",

@@ -25,16 +25,8 @@ struct options {
 	char *output, *run_folder;
 	bool help;
 };
-static const char *const outputs[] = { "table", "json", NULL };
 static const struct conf_option table[] = {
-	{ .name = "output",
-	  .alias = "o",
-	  .arg = "FORMAT",
-	  .otherwise = "table",
-	  .words = outputs,
-	  .kind = CONF_STR,
-	  .offset = offsetof(struct options, output),
-	  .help = "table or json" },
+	COMMAND_OUTPUT(struct options),
 	{ .name = "run-directory",
 	  .env = { "RUN_DIRECTORY" },
 	  .arg = "FOLDER",
