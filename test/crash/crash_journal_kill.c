@@ -3,17 +3,14 @@
  * killed process wrote is in the page cache and stays. Then the recovery is killed after each of
  * its calls too, and at last one is let through.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
 #include "core/fsx.h"
+#include "test/crash/kill.h"
 #include "test/crash/script.h"
-#include "test/lib/faults.h"
 
 static char root[64], path[128];
-static int kill_at, made; /* calls */
 
 void script_limit_space(bool limited, size_t bytes)
 {
@@ -21,37 +18,10 @@ void script_limit_space(bool limited, size_t bytes)
 	faults.space = bytes;
 }
 
-static void count(const char *call, int fd)
+/* Opens and goes on with the script. */
+static int live(void *arg)
 {
-	(void)call;
-	(void)fd;
-	if (++made == kill_at)
-		(void)raise(SIGKILL);
-}
-
-/* In a child: opens, goes on with the script, is killed after call `at`. True: it was. */
-static bool run_and_kill(struct script_progress *p, int at, size_t write_max)
-{
-	struct journal_disk *d;
-	pid_t pid = fork();
-	int status;
-
-	if (!pid) {
-		faults.on = true;
-		faults.after = count;
-		faults.write_max = write_max;
-		kill_at = at;
-		d = journal_disk_new();
-		_exit(script_run(d, path, p) ? 1 : 0);
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		abort();
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return false;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-		return true;
-	fprintf(stderr, "the script failed by itself\n");
-	abort();
+	return script_run(journal_disk_new(), path, arg);
 }
 
 static int remove_entry(void *arg, const char *name)
@@ -88,11 +58,11 @@ static bool sweep_from(struct script_progress *p, int first, int second_max, siz
 	for (second = 0; second <= second_max; second++) {
 		clear();
 		*p = (struct script_progress){ 0 };
-		killed = run_and_kill(p, first, write_max);
+		killed = kill_after(first, write_max, live, p);
 		check(script_holds(path, p), first, 0, write_max);
 		if (second) {
 			p->begun = p->done;
-			(void)run_and_kill(p, second, write_max);
+			(void)kill_after(second, write_max, live, p);
 			check(script_holds(path, p), first, second, write_max);
 		}
 		after = *p;

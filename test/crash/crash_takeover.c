@@ -3,32 +3,21 @@
  * let through. Whenever it dies, a prepared claim is in the driver's state file or in our ledger,
  * and in the end every one is in the ledger, once.
  */
-#include <signal.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
 #include "core/fsx.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "k8s/ledger_file.h"
 #include "k8s/takeover.h"
-#include "test/lib/faults.h"
+#include "test/crash/kill.h"
 
 #define BOOT  "5c3f8f4e-0000-4000-8000-000000000001"
 #define BEGUN "2e8e2c1f-9b1d-4f7e-b0a4-1d4f6a1b0003"
 
 static char folder[64], ledger[96], checkpoint[96], aside[128], cdi[160];
-static int kill_at, made; /* calls */
 
-static void count(const char *call, int fd)
-{
-	(void)call;
-	(void)fd;
-	if (++made == kill_at)
-		(void)raise(SIGKILL);
-}
-
-static int take_over(void)
+static int take_over(void *arg)
 {
 	const struct takeover_conf conf = { .folder = folder,
 					    .ledger = ledger,
@@ -39,32 +28,10 @@ static int take_over(void)
 	struct err e = { "" };
 	int r = takeover_run(&conf, &e);
 
+	(void)arg;
 	if (r)
 		fprintf(stderr, "%s\n", e.text);
 	return r;
-}
-
-/* True: the child was killed after call `at`; false: it made fewer, and is done. */
-static bool run_and_kill(int at, size_t write_max)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid) {
-		faults.on = true;
-		faults.after = count;
-		faults.write_max = write_max;
-		kill_at = at;
-		_exit(take_over() ? 1 : 0);
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		abort();
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return false;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-		return true;
-	fprintf(stderr, "the take-over failed by itself\n");
-	abort();
 }
 
 static int remove_entry(void *arg, const char *name)
@@ -119,13 +86,13 @@ static bool sweep_from(const char *source, int first, int second_max, size_t wri
 
 	for (int second = 0; second <= second_max; second++) {
 		begin(source);
-		killed = run_and_kill(first, write_max);
+		killed = kill_after(first, write_max, take_over, NULL);
 		check(holds(), first, 0);
 		if (second) {
-			(void)run_and_kill(second, write_max);
+			(void)kill_after(second, write_max, take_over, NULL);
 			check(holds(), first, second);
 		}
-		check(take_over() == 0 && holds() && claims() == 2 && fsx_exists(aside), first,
+		check(take_over(NULL) == 0 && holds() && claims() == 2 && fsx_exists(aside), first,
 		      second);
 	}
 	return killed;
