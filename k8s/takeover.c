@@ -233,18 +233,20 @@ int takeover_run(const struct takeover_conf *conf, struct err *e)
 {
 	char *path = mem_printf("%s/checkpoint.json", conf->folder);
 	struct checkpoint *cp = NULL;
+	/* Asked before it is read: what that driver writes afterwards would be lost. */
+	bool runs = takeover_listens(conf->folder, "dra.sock");
 	int r = read_checkpoint(conf, path, &cp, e);
 
 	if (r == -ENOENT)
 		r = 0;
+	else if (!r && runs)
+		r = err_set(e, -EBUSY,
+			    "the driver that wrote %s still runs: it listens at %s/dra.sock; "
+			    "remove it from this node first",
+			    path, conf->folder);
 	/* An empty one is left where it is: it says the same to that driver as to us. */
-	else if (cp && (cp->claims_n || cp->started_n || cp->stale))
-		r = takeover_listens(conf->folder, "dra.sock")
-			? err_set(e, -EBUSY,
-				  "the driver that wrote %s still runs: it listens at %s/dra.sock; "
-				  "remove it from this node first",
-				  path, conf->folder)
-			: take(conf, path, cp, e);
+	else if (!r && (cp->claims_n || cp->started_n || cp->stale))
+		r = take(conf, path, cp, e);
 	checkpoint_free(&cp);
 	mem_free(path);
 	return r;
