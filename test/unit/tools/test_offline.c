@@ -342,11 +342,9 @@ static void what_is_prepared_goes_back(void **state)
 	struct place *p = *state;
 
 	put_two(p);
-	assert_int_equal(unlink(node_path(p->node, "cdi/k8s." DRIVER "-claim_uid-b.yaml")), 0);
 	export(p);
 	expect_code(p, 0);
 	expect_said(p, "exported claim uid-a default/train: gpu-0");
-	expect_said(p, "warning: its CDI spec");
 	expect_exported(p);
 	assert_false(fsx_exists(p->ledger));
 	assert_true(there(p, "plugins/" DRIVER "/ledger.exported"));
@@ -373,6 +371,20 @@ static void a_claim_of_an_earlier_boot(void **state)
 	expect_said(p, "exported claim uid-c");
 	expect_said(p, "(3 claims)");
 	mem_free(now);
+}
+
+/* Killed between record and spec: that driver must not take it for prepared, it has no file. */
+static void a_prepare_that_was_cut_short(void **state)
+{
+	struct place *p = *state;
+
+	put_two(p);
+	assert_int_equal(unlink(node_path(p->node, "cdi/k8s." DRIVER "-claim_uid-b.yaml")), 0);
+	export(p);
+	expect_code(p, 0);
+	expect_said(p, "left out claim uid-b: it has no CDI spec");
+	expect_said(p, "exported claim uid-a");
+	expect_said(p, "(1 claims)");
 }
 
 static void an_export_that_was_cut_short(void **state)
@@ -596,6 +608,7 @@ int main(int argc, char **argv)
 		TEST(no_claims),
 		TEST(what_is_prepared_goes_back),
 		TEST(a_claim_of_an_earlier_boot),
+		TEST(a_prepare_that_was_cut_short),
 		TEST(an_export_that_was_cut_short),
 		TEST(no_export_over_claims_of_that_driver),
 		TEST(no_export_of_what_is_not_known),
