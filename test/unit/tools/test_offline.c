@@ -301,6 +301,23 @@ static void claims_are_listed(void **state)
 	expect_said(p, "\"damaged\":[\"uid-b\"]");
 }
 
+/* Who asks for JSON and gets half of it on a full disk must be told. */
+static void an_answer_that_cannot_be_written(void **state)
+{
+	static const char *const outputs[] = { "json", "table" };
+	struct place *p = *state;
+	char command[600];
+
+	put_two(p);
+	for (size_t i = 0; i < ARRAY_LEN(outputs); i++) {
+		snprintf(command, sizeof(command),
+			 "%s/bin/tundra claims -o %s --kubelet-plugins-directory-path %s "
+			 "2>&1 >/dev/full | grep -q 'cannot write the answer: No space'",
+			 TEST_BINARY_DIR, outputs[i], p->plugins);
+		assert_int_equal(system(command), 0);
+	}
+}
+
 static void no_claims(void **state)
 {
 	struct ledger_file *f;
@@ -605,6 +622,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(claims_are_listed),
+		TEST(an_answer_that_cannot_be_written),
 		TEST(no_claims),
 		TEST(what_is_prepared_goes_back),
 		TEST(a_claim_of_an_earlier_boot),
