@@ -75,7 +75,7 @@ static void on_released(void *arg, const struct claim_answer *a)
 	next(g);
 }
 
-static void report(struct gc *g, struct suspect *s, const char *why)
+static void report(struct gc *g, struct suspect *s, const char *why, const char *who)
 {
 	struct events_object claim = { "resource.k8s.io/v1", "ResourceClaim", s->ns, s->name,
 				       s->uid };
@@ -85,9 +85,11 @@ static void report(struct gc *g, struct suspect *s, const char *why)
 	g->stats.orphans += !s->reported;
 	s->reported = why;
 	log_warn("a prepared claim is gone from the API server", LOG_S("claim", s->name),
-		 LOG_S("namespace", s->ns), LOG_S("uid", s->uid), LOG_S("kept", why));
+		 LOG_S("namespace", s->ns), LOG_S("uid", s->uid), LOG_S("kept", why),
+		 LOG_S("process", who));
 	events_warn(g->conf.events, &claim, "OrphanedClaim",
-		    "prepared on this node but gone from the API server; kept because %s", why);
+		    "prepared on this node but gone from the API server; kept because %s%s%s", why,
+		    *who ? ": " : "", who);
 }
 
 static void on_in_use(void *arg, int in_use)
@@ -99,7 +101,8 @@ static void on_in_use(void *arg, int in_use)
 	if (in_use) {
 		report(g, s,
 		       in_use > 0 ? "a process has its device open"
-				  : "it could not be told whether a process has its device open");
+				  : "it could not be told whether a process has its device open",
+		       in_use > 0 && g->conf.who ? g->conf.who(g->conf.ctx) : "");
 		next(g);
 		return;
 	}
@@ -156,7 +159,7 @@ static void is_gone(struct gc *g, struct suspect *s)
 		gone_twice(g, s);
 		return;
 	}
-	report(g, s, "it has been gone for less than 5 minutes");
+	report(g, s, "it has been gone for less than 5 minutes", "");
 	next(g);
 }
 

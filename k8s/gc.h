@@ -19,6 +19,8 @@ struct gc_conf {
 	 */
 	void (*in_use)(void *ctx, const char *const *identities, size_t n,
 		       void (*answer)(void *arg, int in_use), void *arg);
+	/* May be NULL. Who it was, when the last answer was yes: "4711 (python3), ...". */
+	const char *(*who)(void *ctx);
 	void *ctx;
 };
 struct gc_stats {

@@ -430,6 +430,7 @@ static void start_publisher(struct driver *d)
 			      .events = d->conf.events,
 			      .inventory = d->conf.inventory,
 			      .in_use = d->conf.in_use,
+			      .who = d->conf.in_use_who,
 			      .ctx = d->conf.in_use_ctx };
 
 	pub.source = (struct pool_source){ source_devices, d };

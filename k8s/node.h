@@ -29,6 +29,7 @@ struct driver_conf {
 	/* Does a process hold one of these GPUs? See struct gc_conf. */
 	void (*in_use)(void *ctx, const char *const *identities, size_t n,
 		       void (*answer)(void *arg, int in_use), void *arg);
+	const char *(*in_use_who)(void *ctx);
 	void *in_use_ctx;
 };
 struct driver;

@@ -229,22 +229,44 @@ static int take(const struct takeover_conf *c, const char *path, const struct ch
 	return r;
 }
 
+int takeover_look(const struct takeover_conf *conf, struct takeover_found *out, struct err *e)
+{
+	char *path = mem_printf("%s/checkpoint.json", conf->folder);
+	struct ledger_file *known = NULL;
+	struct checkpoint *cp = NULL;
+	int r = read_checkpoint(conf, path, &cp, e);
+
+	*out = (struct takeover_found){ 0 };
+	if (!r)
+		r = ledger_file_read(conf->ledger, &known, e);
+	if (!r)
+		r = compare_all(path, cp, known, e);
+	if (!r)
+		*out = (struct takeover_found){ cp->claims_n, cp->started_n, cp->stale_n };
+	ledger_file_free(&known);
+	checkpoint_free(&cp);
+	mem_free(path);
+	return r == -ENOENT ? 0 : r;
+}
+
 int takeover_run(const struct takeover_conf *conf, struct err *e)
 {
 	char *path = mem_printf("%s/checkpoint.json", conf->folder);
 	struct checkpoint *cp = NULL;
+	/* Asked before it is read: what that driver writes afterwards would be lost. */
+	bool runs = takeover_listens(conf->folder, "dra.sock");
 	int r = read_checkpoint(conf, path, &cp, e);
 
 	if (r == -ENOENT)
 		r = 0;
+	else if (!r && runs)
+		r = err_set(e, -EBUSY,
+			    "the driver that wrote %s still runs: it listens at %s/dra.sock; "
+			    "remove it from this node first",
+			    path, conf->folder);
 	/* An empty one is left where it is: it says the same to that driver as to us. */
-	else if (cp && (cp->claims_n || cp->started_n || cp->stale))
-		r = takeover_listens(conf->folder, "dra.sock")
-			? err_set(e, -EBUSY,
-				  "the driver that wrote %s still runs: it listens at %s/dra.sock; "
-				  "remove it from this node first",
-				  path, conf->folder)
-			: take(conf, path, cp, e);
+	else if (!r && (cp->claims_n || cp->started_n || cp->stale))
+		r = take(conf, path, cp, e);
 	checkpoint_free(&cp);
 	mem_free(path);
 	return r;

@@ -27,6 +27,13 @@ struct takeover_conf {
  * -EEXIST: a checkpoint that cannot be taken over; -EBUSY: its driver runs, or another tundra.
  */
 int takeover_run(const struct takeover_conf *conf, struct err *e) NODISCARD;
+struct takeover_found {
+	size_t claims, begun; /* would become records; would be dropped */
+	size_t stale;	      /* claims of an earlier boot, which hold nothing */
+};
+/* What a takeover_run() would find, with its errors; changes nothing and asks nobody. */
+int takeover_look(const struct takeover_conf *conf, struct takeover_found *out,
+		  struct err *e) NODISCARD;
 /*
  * Renames <path> to <path><suffix>, or <path><suffix>.2, ... if there is one, and syncs its folder.
  * A crash may undo it, never lose it. *to, if not NULL: the new name, caller frees.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #include "tools/tundra/command.h"
 #include "tools/tundra/ustar.h"
 #include "tools/tundra/with_node.h"
+
+enum { PART_FULL = 3 }; /* exit code of a part's process that left something out */
 
 const struct bundle_part bundle_parts[] = {
 	{ "doctor", "doctor.txt, doctor.json: the checks of tundra doctor", part_doctor },
@@ -45,15 +48,19 @@ void bundle_put(struct bundle *b, const char *name, struct sv content)
 {
 	struct buf clean;
 
+	if (content.n > b->out.cap - buf_len(&b->out)) {
+		b->left_out = true; /* no time is lost on it */
+		return;
+	}
 	buf_init(&clean, (size_t)2 * BUNDLE_FILE_MAX);
 	redact_text(&b->redact, content, &clean);
 	if (!ustar_put(&b->out, name, buf_sv(&clean), b->now_s))
-		log_warn("support bundle: no room left", LOG_S("file", name));
+		b->left_out = true;
 	buf_done(&clean);
 }
 
-/* The last `max` bytes. */
-static int read_end(const char *path, struct buf *out)
+/* The last bytes; *cut: there are more before them. */
+static int read_end(const char *path, struct buf *out, bool *cut)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
 	off_t size;
@@ -61,6 +68,7 @@ static int read_end(const char *path, struct buf *out)
 	if (fd < 0)
 		return -errno;
 	size = lseek(fd, 0, SEEK_END);
+	*cut = size > BUNDLE_FILE_MAX;
 	if (size >= 0)
 		(void)lseek(fd, size > BUNDLE_FILE_MAX ? size - BUNDLE_FILE_MAX : 0, SEEK_SET);
 	/* A file that grows meanwhile is cut where it was. */
@@ -72,15 +80,20 @@ static int read_end(const char *path, struct buf *out)
 void bundle_put_file(struct bundle *b, const char *name, const char *path)
 {
 	struct buf text;
+	struct sv rest;
+	bool cut = false;
 	int r;
 
 	buf_init(&text, (size_t)2 * BUNDLE_FILE_MAX);
-	r = read_end(path, &text);
+	r = read_end(path, &text, &cut);
 	if (r < 0) {
 		buf_clear(&text);
 		buf_printf(&text, "(not here: %s: %s)\n", path, strerror(-r));
 	}
-	bundle_put(b, name, buf_sv(&text));
+	rest = buf_sv(&text);
+	if (r == 0 && cut)
+		(void)sv_cut(&rest, '\n');
+	bundle_put(b, name, rest);
 	buf_done(&text);
 }
 
@@ -136,6 +149,19 @@ static void in_child(void *arg, int fd)
 
 	r->part->write(r->b);
 	(void)!fsx_write_all(fd, buf_sv(&r->b->out));
+	if (r->b->left_out)
+		_exit(PART_FULL);
+}
+
+/* Why a part is not whole; "" = it is. */
+static const char *trouble(int r, int status)
+{
+	if (r == BOUNDED_DIED && WIFEXITED(status) && WEXITSTATUS(status) == PART_FULL)
+		return "not all of it fits";
+	return r == 0		   ? ""
+	       : r == BOUNDED_LATE ? "took too long"
+	       : r == BOUNDED_DIED ? "its process died"
+				   : strerror(-r);
 }
 
 static void run_part(struct bundle *b, const struct bundle_part *part, struct buf *out,
@@ -144,18 +170,17 @@ static void run_part(struct bundle *b, const struct bundle_part *part, struct bu
 	struct part_run run = { b, part };
 	struct buf files;
 	int r, status = 0;
+	const char *why;
 	size_t whole;
 
 	buf_init(&b->out, BUNDLE_PART_MAX);
 	buf_init(&files, BUNDLE_PART_MAX);
 	r = bounded_run(in_child, &run, b->d->limit_ms, b->d->o->verbosity <= 5, &files, &status);
 	whole = ustar_whole(buf_sv(&files));
-	buf_printf(readme, "  %s%s%s\n", part->about, r ? "  -- NOT WHOLE: " : "",
-		   r == 0	       ? ""
-		   : r == BOUNDED_LATE ? "took too long"
-		   : r == BOUNDED_DIED ? "its process died"
-				       : strerror(-r));
-	if (!buf_put(out, buf_sv(&files).p, whole))
+	why = trouble(r, status);
+	buf_printf(readme, "  %s%s%s\n", part->about, *why ? "  -- NOT WHOLE: " : "", why);
+	if (buf_len(out) + whole + BUNDLE_END_MAX > out->cap ||
+	    !buf_put(out, buf_sv(&files).p, whole))
 		buf_printf(readme, "  -- no room for %s: the archive is full\n", part->name);
 	buf_done(&files);
 	buf_done(&b->out);
@@ -174,7 +199,7 @@ void bundle_make(struct bundle *b, struct buf *out)
 		   version_string(), version_build(), b->d->o->node_name);
 	for (size_t i = 0; i < bundle_parts_n; i++)
 		run_part(b, &bundle_parts[i], out, &readme);
-	buf_init(&b->out, BUNDLE_FILE_MAX);
+	buf_init(&b->out, BUNDLE_END_MAX - 2 * USTAR_BLOCK);
 	bundle_put(b, "README.txt", buf_sv(&readme));
 	buf_put_sv(out, buf_sv(&b->out));
 	ustar_end(out);

@@ -11,6 +11,7 @@ enum {
 	BUNDLE_FILE_MAX = 4 << 20,   /* bytes of one file; of a log its end */
 	BUNDLE_PART_MAX = 24 << 20,  /* of one row's files */
 	BUNDLE_TOTAL_MAX = 96 << 20, /* of the archive; it is made in memory */
+	BUNDLE_END_MAX = 1 << 20,    /* of that, for its README and its end */
 	BUNDLE_FILES_MAX = 32,	     /* of one row: logs, CDI specs */
 };
 
@@ -19,6 +20,7 @@ struct bundle {
 	struct redact redact;
 	uint64_t now_s;
 	struct buf out; /* of this process */
+	bool left_out;	/* something did not fit there */
 };
 
 struct bundle_part {
@@ -31,7 +33,8 @@ extern const size_t bundle_parts_n;
 /* Values that are secret wherever they stand: our token and keys, the environment's. */
 void bundle_know(struct bundle *b, const char *const *environment);
 void bundle_put(struct bundle *b, const char *name, struct sv content);
-/* The end of a file (of 4 MiB at most), or a line that says why there is none. */
+/* The end of a file (of 4 MiB at most, in whole lines: half a line may hide what its other half was
+ * called), or a line that says why there is none. */
 void bundle_put_file(struct bundle *b, const char *name, const char *path);
 /* Runs all rows and appends the whole archive to `out`. */
 void bundle_make(struct bundle *b, struct buf *out);

@@ -4,6 +4,24 @@
 #include "core/version.h"
 #include "tools/tundra/docs.h"
 
+/* The words that a flag takes, as its help tells them: "(one of table, json; default table)". */
+static struct sv choices(const struct docs_flag *f)
+{
+	static const char mark[] = "(one of ";
+	const char *at = strstr(f->help, mark);
+
+	return at ? sv_make(at + strlen(mark), strcspn(at + strlen(mark), ";)")) : SV_NONE;
+}
+
+static void put_choices(struct buf *out, struct sv words)
+{
+	while (words.n) {
+		struct sv word = sv_trim(sv_cut(&words, ','));
+
+		buf_printf(out, SV_FMT "%s", SV_ARG(word), words.n ? " " : "");
+	}
+}
+
 /* ---- man ---- */
 
 /* Backslash, and a dot or quote that would begin a request. */
@@ -79,6 +97,23 @@ static void flag_words(struct buf *out, const struct docs_command *c)
 			buf_printf(out, " %s", c->flags[i].names[k]);
 }
 
+/* case $prev in -o|--output) choices='table json' ;; ... esac */
+static void bash_choices(struct buf *out, const struct docs_command *c)
+{
+	for (size_t i = 0; i < c->flags_n; i++) {
+		const struct docs_flag *f = &c->flags[i];
+
+		if (!choices(f).n)
+			continue;
+		buf_puts(out, "\n\t\t\tcase $prev in ");
+		for (size_t k = 0; k < f->names_n; k++)
+			buf_printf(out, "%s%s", k ? " | " : "", f->names[k]);
+		buf_puts(out, ") choices='");
+		put_choices(out, choices(f));
+		buf_puts(out, "' ;; esac");
+	}
+}
+
 void docs_bash(const struct docs_source *s, struct buf *out)
 {
 	buf_puts(out,
@@ -86,7 +121,8 @@ void docs_bash(const struct docs_source *s, struct buf *out)
 		 "# bash completion for tundra: source it, or put it into "
 		 "/usr/share/bash-completion/completions/tundra\n"
 		 "_tundra() {\n"
-		 "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n"
+		 "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words "
+		 "choices=\n"
 		 "\tCOMPREPLY=()\n"
 		 "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords='");
 	for (size_t i = 0; i < s->n; i++)
@@ -95,9 +131,14 @@ void docs_bash(const struct docs_source *s, struct buf *out)
 	for (size_t i = 0; i < s->n; i++) {
 		buf_printf(out, "\t\t%s) words='", s->commands[i].name);
 		flag_words(out, &s->commands[i]);
-		buf_puts(out, "' ;;\n");
+		buf_putc(out, '\'');
+		bash_choices(out, &s->commands[i]);
+		buf_puts(out, "\n\t\t\t;;\n");
 	}
-	buf_puts(out, "\t\t*) return ;;\n\t\tesac\n\t\t# The value of a flag is mostly a path.\n"
+	buf_puts(out, "\t\t*) return ;;\n\t\tesac\n"
+		      "\t\tif [ -n \"$choices\" ]; then\n"
+		      "\t\t\tmapfile -t COMPREPLY < <(compgen -W \"$choices\" -- \"$cur\")\n"
+		      "\t\t\treturn\n\t\tfi\n\t\t# The value of a flag is mostly a path.\n"
 		      "\t\tif [ \"${cur#-}\" = \"$cur\" ] && [ \"${prev#-}\" != \"$prev\" ]; then\n"
 		      "\t\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n\t\t\treturn\n"
 		      "\t\tfi\n\tfi\n"
@@ -128,7 +169,9 @@ static void zsh_flag(struct buf *out, const struct docs_flag *f)
 		if (*f->arg) {
 			buf_putc(out, ':');
 			zsh_text(out, f->arg);
-			buf_puts(out, ":_files");
+			buf_puts(out, choices(f).n ? ":(" : ":_files");
+			put_choices(out, choices(f));
+			buf_puts(out, choices(f).n ? ")" : "");
 		}
 		buf_putc(out, '\'');
 	}

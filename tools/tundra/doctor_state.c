@@ -11,10 +11,12 @@
 #include "core/journal_format.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "k8s/takeover.h"
 #include "tools/tundra/doctor.h"
+#include "tools/tundra/offline.h"
 #include "tools/tundra/status.h"
 
-enum { PATH_BYTES = 700, CHECKPOINT_MAX = 64 << 20, SYNCS = 3 };
+enum { PATH_BYTES = 700, SYNCS = 3 };
 enum {
 	SPACE_FAIL = 4 << 20,  /* the ledger's reserve and a batch */
 	SPACE_WARN = 64 << 20, /* 10 000 claims with their CDI specs need 200 MB elsewhere */
@@ -134,8 +136,8 @@ void check_ledger(const struct doctor *d, struct doctor_finding *f)
 	} else if (r < 0) {
 		doctor_say(f, DOCTOR_FAIL, "%s: %s", path,
 			   *err_text(&e) ? err_text(&e) : strerror(-r));
-		doctor_fix(f, "tundra will not start on it. Drain the node, then move the file "
-			      "away: what is prepared is forgotten with it");
+		doctor_fix(f, "tundra prepares nothing while it is so. Drain the node, then move "
+			      "the file away: what is prepared is forgotten with it");
 	} else if (damaged.n) {
 		doctor_more(f, "; %zu claims in all", got.live);
 		doctor_fix(f, "only those claims are affected: they are freed when their pods are "
@@ -226,47 +228,56 @@ void check_device_plugin(const struct doctor *d, struct doctor_finding *f)
 	}
 }
 
-static size_t checkpoint_claims(const char *path, int *r)
+/* checkpoint.json: what tundra will make of it when it starts. */
+static void judge_checkpoint(const struct doctor *d, struct doctor_finding *f)
 {
-	static const struct json_limits limits = { CHECKPOINT_MAX, 2000000, 64 };
-	struct json *root = NULL;
-	struct buf text;
-	size_t n;
+	char *path _mem_free_ = mem_printf("%s/checkpoint.json", d->folder);
+	char *ledger _mem_free_ = mem_printf("%s/ledger", d->folder);
+	char boot_id[64] = "";
+	const struct takeover_conf conf = { .folder = d->folder,
+					    .ledger = ledger,
+					    .cdi = d->roots.cdi,
+					    .driver = OFFLINE_DRIVER,
+					    .pool = d->o->node_name,
+					    .boot_id = boot_id };
+	struct takeover_found found;
+	struct err e = { 0 };
 
-	buf_init(&text, CHECKPOINT_MAX);
-	*r = fsx_read(path, CHECKPOINT_MAX, &text);
-	if (*r == 0)
-		*r = json_parse(buf_sv(&text), &limits, &root, NULL);
-	n = json_len(json_get(root, "v2", "preparedClaims"));
-	n = MAX(n, json_len(json_get(root, "v1", "preparedClaims")));
-	json_free(&root);
-	buf_done(&text);
-	return n;
+	if (access(path, R_OK) < 0 && errno == EACCES) {
+		doctor_say(f, DOCTOR_UNKNOWN, "%s: %s", path, strerror(errno));
+	} else if (fsx_line(d->roots.boot_id, boot_id, sizeof(boot_id)) < 0) {
+		doctor_say(f, DOCTOR_UNKNOWN, "cannot read the boot id %s", d->roots.boot_id);
+	} else if (takeover_look(&conf, &found, &e) < 0) {
+		doctor_say(f, DOCTOR_FAIL, "%s", err_text(&e));
+		doctor_fix(f, "tundra does not start on this node until then; do not remove that "
+			      "file while pods of its claims run: their GPUs would be given away "
+			      "again");
+	} else if (found.stale) {
+		doctor_say(f, DOCTOR_OK,
+			   "%s: %zu claims of an earlier boot, which hold nothing any more", path,
+			   found.stale);
+	} else if (found.claims || found.begun) {
+		doctor_say(f, DOCTOR_OK,
+			   "%s: %zu claims of NVIDIA's driver, which tundra takes over with their "
+			   "pods when it starts",
+			   path, found.claims);
+	} else {
+		doctor_say(f, DOCTOR_OK, "none");
+	}
 }
 
 void check_other_driver(const struct doctor *d, struct doctor_finding *f)
 {
-	char *path _mem_free_ = mem_printf("%s/checkpoint.json", d->folder);
 	int64_t pid = find_process(d, "gpu-kubelet-plu");
-	int r;
-	size_t claims = checkpoint_claims(path, &r);
 
-	if (pid) {
-		doctor_say(f, DOCTOR_FAIL,
-			   "gpu-kubelet-plugin runs (pid %lld), NVIDIA's DRA driver "
-			   "for GPUs",
-			   (long long)pid);
-		doctor_fix(f, "uninstall it or switch its GPUs off (resources.gpus.enabled=false) "
-			      "before tundra is installed");
-	} else if (claims) {
-		doctor_say(f, DOCTOR_FAIL, "%s holds %zu claims of NVIDIA's driver", path, claims);
-		doctor_fix(f, "drain the node (kubectl drain), then remove that file");
-	} else if (r < 0 && r != -ENOENT) {
-		doctor_say(f, DOCTOR_WARN, "%s cannot be read: %s", path, strerror(-r));
-		doctor_fix(f, "remove it once no pod of this node uses a GPU");
-	} else {
-		doctor_say(f, DOCTOR_OK, "none");
-	}
+	judge_checkpoint(d, f);
+	if (!pid)
+		return;
+	doctor_say(f, DOCTOR_FAIL,
+		   "gpu-kubelet-plugin runs (pid %lld), NVIDIA's DRA driver for GPUs",
+		   (long long)pid);
+	doctor_fix(f, "uninstall it or switch its GPUs off (resources.gpus.enabled=false); tundra "
+		      "takes over what it has prepared, with the pods running");
 }
 
 /* ---- the running node ---- */

@@ -88,15 +88,21 @@ static char *spec_path(const struct exporter *x, const char *uid)
 }
 
 /*
- * After a reboot the CDI folder is empty until the kubelet has a claim prepared again, and that
- * driver would not write the file of one that it takes for prepared.
+ * That driver does not write the spec of a claim that it takes for prepared, so one without is left
+ * out: after a reboot the folder is empty until the kubelet has its claims prepared again, and a
+ * prepare that was cut short has a record and was never answered. The kubelet asks for both anew.
  */
 static bool still_holds(const struct exporter *x, const struct ledger_claim *c)
 {
 	char *spec = spec_path(x, c->uid);
-	bool holds = !strcmp(c->boot_id, x->boot_id) || !c->devices_n || fsx_exists(spec);
+	bool now = !strcmp(c->boot_id, x->boot_id), holds = !c->devices_n || fsx_exists(spec);
 
-	if (!holds)
+	if (!holds && now)
+		printf("left out claim %s: it has no CDI spec (%s), so its prepare was cut short; "
+		       "the kubelet asks for it anew. If a pod runs with it, somebody removed "
+		       "that file: end that pod\n",
+		       c->uid, spec);
+	else if (!holds)
 		printf("left out claim %s: it was prepared before the last boot, and the kubelet "
 		       "has it prepared anew\n",
 		       c->uid);
@@ -161,10 +167,8 @@ static int encode(struct exporter *x, struct err *e)
 				     &x->text, e);
 }
 
-/* That driver does not look after the specs of what is prepared: a missing one stays missing. */
-static void tell_claim(const struct exporter *x, const struct ledger_claim *c)
+static void tell_claim(const struct ledger_claim *c)
 {
-	char *spec = spec_path(x, c->uid);
 	struct buf devices;
 	char name[600];
 
@@ -172,18 +176,13 @@ static void tell_claim(const struct exporter *x, const struct ledger_claim *c)
 	offline_devices(c, &devices);
 	printf("exported claim %s %s: %s\n", c->uid, offline_name(c, name, sizeof(name)),
 	       buf_cstr(&devices));
-	if (c->devices_n && !fsx_exists(spec))
-		printf("  warning: its CDI spec %s is missing; a container of it that restarts "
-		       "will fail\n",
-		       spec);
 	buf_done(&devices);
-	mem_free(spec);
 }
 
 static void tell(const struct exporter *x, const char *aside)
 {
 	for (size_t i = 0; i < x->claims_n; i++)
-		tell_claim(x, x->claims[i]);
+		tell_claim(x->claims[i]);
 	printf("wrote %s (%zu claims); the ledger is now %s\n", x->checkpoint, x->claims_n, aside);
 	if (x->claims_n)
 		printf("leave %s/tundra-cdi-hook in place until these claims are gone: their CDI "

@@ -136,8 +136,10 @@ void in_use_ask(void *ctx, const char *const *identities, size_t n,
 	mem_free(devices);
 }
 
-const char *in_use_who(const struct in_use *u)
+const char *in_use_who(void *ctx)
 {
+	const struct in_use *u = ctx;
+
 	return u->who;
 }
 

@@ -10,5 +10,5 @@ void in_use_free(struct in_use **u); /* a pending question is not answered */
 void in_use_ask(void *ctx, const char *const *identities, size_t n,
 		void (*answer)(void *arg, int in_use), void *arg);
 /* Of the last answer, if it was yes: "4711 (python3), ..."; valid until the next question. */
-const char *in_use_who(const struct in_use *u);
+const char *in_use_who(void *ctx); /* struct gc_conf.who; ctx is the struct in_use */
 const struct worker_stats *in_use_worker(const struct in_use *u);

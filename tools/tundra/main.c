@@ -2,6 +2,7 @@
  * tundra: every role in one program. The first argument names the command, or the program's own
  * name does (upstream's five names).
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "core/mem.h"
@@ -57,6 +58,17 @@ static const struct command *find(const char *name, bool other)
 	return NULL;
 }
 
+/* A full disk or a reader that has gone: who asked has not got all of the answer. */
+static int run(const struct command *c, int argc, char **argv)
+{
+	int code = c->run(argc, argv);
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	fprintf(stderr, "tundra %s: cannot write the answer: %s\n", c->name, strerror(errno));
+	return code ? code : 1;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
@@ -66,7 +78,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	c = find(base_name(argv[0]), true);
 	if (c)
-		return c->run(argc, argv);
+		return run(c, argc, argv);
 	if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version"))) {
 		printf("tundra %s build %s\n", version_string(), version_build());
 		return 0;
@@ -78,7 +90,7 @@ int main(int argc, char **argv)
 	}
 	c = argc > 1 ? find(argv[1], false) : NULL;
 	if (c)
-		return c->run(argc - 1, argv + 1);
+		return run(c, argc - 1, argv + 1);
 	if (argc > 1)
 		fprintf(stderr, "tundra: unknown command \"%s\"; tundra --help lists them\n",
 			argv[1]);

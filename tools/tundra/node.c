@@ -171,6 +171,7 @@ static int start_driver(struct node *n, struct err *e)
 				    .stats = n->stats,
 				    .events = n->events,
 				    .in_use = in_use_ask,
+				    .in_use_who = in_use_who,
 				    .in_use_ctx = n->in_use };
 	struct conflict_conf conflict = { .node = n->o.node_name,
 					  .resource = "nvidia.com/gpu",

@@ -4,14 +4,15 @@
 
 #include "core/mem.h"
 
-enum { NAME_MAX_BYTES = 80, PREFIX_TAIL_MIN = 16 };
+enum { NAME_MAX_BYTES = 80, PREFIX_TAIL_MIN = 16, JOIN_TOKEN_MAX = 256 };
 
 /* Parts of a name, lower case without '-' and '_'. */
 static const char *const secret_parts[] = { "password",	  "passwd",  "passphrase", "secret",
 					    "token",	  "apikey",  "accesskey",  "privatekey",
 					    "clientkey",  "keydata", "credential", "authorization",
 					    "sessionkey", "cookie" };
-static const char *const secret_names[] = { "auth", "pwd", "pass" };
+/* The last word of a name. */
+static const char *const secret_words[] = { "auth", "pwd", "pass" };
 
 /* How secrets of well-known services begin. */
 static const char *const prefixes[] = { "AKIA",	       "ASIA",	 "AIza",      "ghp_",
@@ -36,6 +37,19 @@ static bool is_key(struct sv name)
 	return name.p[at] == 'K' || !isalnum((unsigned char)name.p[at - 1]);
 }
 
+/* "MYSQL_PWD", "proxy-auth"; not "bypass". */
+static bool is_secret_word(struct sv name)
+{
+	size_t at = name.n;
+
+	while (at && isalnum((unsigned char)name.p[at - 1]))
+		at--;
+	for (size_t i = 0; i < ARRAY_LEN(secret_words); i++)
+		if (sv_ieq(sv_drop(name, at), sv_str(secret_words[i])))
+			return true;
+	return false;
+}
+
 bool redact_is_secret_name(struct sv name)
 {
 	char flat[NAME_MAX_BYTES + 1];
@@ -45,11 +59,8 @@ bool redact_is_secret_name(struct sv name)
 		if (name.p[i] != '-' && name.p[i] != '_')
 			flat[n++] = (char)tolower((unsigned char)name.p[i]);
 	flat[n] = '\0';
-	if (is_key(name) && !strstr(flat, "public"))
+	if ((is_key(name) && !strstr(flat, "public")) || is_secret_word(name))
 		return true;
-	for (size_t i = 0; i < ARRAY_LEN(secret_names); i++)
-		if (!strcmp(flat, secret_names[i]))
-			return true;
 	for (size_t i = 0; i < ARRAY_LEN(secret_parts); i++)
 		if (strstr(flat, secret_parts[i]))
 			return true;
@@ -76,14 +87,33 @@ static size_t opening(struct sv s, size_t at, size_t *depth)
 	return at < s.n && (s.p[at] == '"' || s.p[at] == '\'') ? at + 1 : from;
 }
 
-/* Up to the quote `q` that has the same number of backslashes before it. */
+/* A long string of TOML: up to the next three quotes; 0: it is none. */
+static size_t closing_long(struct sv s, size_t at)
+{
+	const char *end = NULL;
+
+	if (s.n - at >= 2 && s.p[at] == s.p[at - 1] && s.p[at + 1] == s.p[at - 1])
+		end = memmem(s.p + at + 2, s.n - at - 2, s.p + at - 1, 3);
+	return end ? (size_t)(end - s.p) : 0;
+}
+
+/* Up to the quote `q` that has the same number of backslashes before it; YAML doubles a single one
+ * that is meant. */
 static size_t closing(struct sv s, size_t at, char q, size_t depth)
 {
 	size_t slashes = 0;
+	size_t end = depth ? 0 : closing_long(s, at);
+
+	if (end)
+		return end;
 
 	for (; at < s.n; at++) {
 		if (s.p[at] == '\\') {
 			slashes++;
+			continue;
+		}
+		if (q == '\'' && !depth && at + 1 < s.n && s.p[at] == q && s.p[at + 1] == q) {
+			at++;
 			continue;
 		}
 		if (s.p[at] == q && (slashes == depth || (depth == 0 && slashes % 2 == 0)))
@@ -150,6 +180,13 @@ static bool harmless(struct sv value)
 	       !memchr(value.p, '+', value.n);
 }
 
+static size_t gap(struct sv s, size_t at)
+{
+	while (at < s.n && isspace((unsigned char)s.p[at]))
+		at++;
+	return at;
+}
+
 /* `name: value` and its like at the front of s. The value is [*from, *to); false: none. */
 static bool named(struct sv s, size_t indent, size_t *from, size_t *to)
 {
@@ -168,6 +205,8 @@ static bool named(struct sv s, size_t indent, size_t *from, size_t *to)
 		at = blanks(s, at + 1);
 	else if (at == n || n < 3 || memcmp(s.p, "--", 2) != 0) /* "--token x" */
 		return false;
+	else if (separator == ',') /* ["--token", "x"] */
+		at = gap(s, at + 1);
 	*from = opening(s, at, &depth);
 	if (*from > at)
 		*to = closing(s, *from, s.p[*from - 1], depth);
@@ -257,11 +296,13 @@ static size_t prefixed(struct sv s, size_t *keep)
 /* k3s: K10<hash>::<user>:<password>; kubeadm: 6 and 16 small letters and digits. */
 static size_t join_token(struct sv s, size_t *keep)
 {
-	size_t n = run_of(s, 0, ":");
+	size_t n;
 
 	*keep = 0;
-	if (sv_starts(s, SV("K10")) && n > 40 && memmem(s.p, n, "::", 2))
-		return n;
+	if (sv_starts(s, SV("K10"))) {
+		n = run_of(sv_make(s.p, MIN(s.n, JOIN_TOKEN_MAX)), 0, ":");
+		return n > 40 && memmem(s.p, n, "::", 2) ? n : 0;
+	}
 	if (run_of(s, 0, "") != 6 || s.n < 23 || s.p[6] != '.' || run_of(s, 7, "") != 16)
 		return 0;
 	for (size_t i = 0; i < 23; i++)
@@ -349,15 +390,15 @@ static void put_kept(const struct redact *r, struct sv s, size_t keep, struct bu
 
 void redact_text(struct redact *r, struct sv text, struct buf *out)
 {
-	size_t at = 0, done = 0, line = 0, keep = 0, n;
+	size_t at = 0, done = 0, indent = indent_at(text, 0), keep = 0, n;
 
 	while (at < text.n) {
 		struct sv s = sv_drop(text, at);
 		bool fresh = at == 0 || !is_name(text.p[at - 1]);
 
 		if (at && text.p[at - 1] == '\n')
-			line = at;
-		n = match(r, s, fresh, indent_at(text, line), &keep);
+			indent = indent_at(text, at);
+		n = match(r, s, fresh, indent, &keep);
 		if (!n) {
 			at++;
 			continue;

@@ -18,7 +18,7 @@ struct pattern {
 static const struct pattern in_folder[] = {
 	{ "dra", ".sock" },	   { "tundra-cdi-hook", "" }, { "checkpoint.json.taken-over", "" },
 	{ "ledger.handover", "" }, { "ledger.compact", "" },  { "ledger.damaged", "" },
-	{ "ledger.exported", "" },
+	{ "ledger.exported", "" }, { ".doctor", "" },
 };
 static const struct pattern in_registry[] = { { OFFLINE_DRIVER, "-reg.sock" } };
 static const struct pattern in_cdi[] = { { "k8s." OFFLINE_DRIVER "-claim_", ".yaml" } };

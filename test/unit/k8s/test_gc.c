@@ -53,10 +53,16 @@ static void ask(void *ctx, const char *const *identities, size_t n,
 	loop_timer_set(&q->timer, 100);
 }
 
+static const char *who(void *ctx)
+{
+	(void)ctx;
+	return "4711 (python3)";
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = MEM_NEW(struct fixture);
-	struct gc_conf conf = { .in_use = ask, .ctx = f };
+	struct gc_conf conf = { .in_use = ask, .who = who, .ctx = f };
 
 	f->lab = lab_new(4, 1);
 	lab_claims_start(&f->c, f->lab, lab_disk_new(f->lab), "one");
@@ -162,6 +168,7 @@ static void a_device_in_use_is_kept(void **state)
 	assert_int_equal(claims_prepared(f->c.claims), 1);
 	assert_true(f->asked >= 1);
 	(void)lab_events(f->lab, "OrphanedClaim", &message);
+	assert_non_null(strstr(message, "has its device open: 4711 (python3)"));
 	f->in_use = 0; /* its process ended */
 	lab_pass(f->lab, LONG_MS);
 	assert_int_equal(claims_prepared(f->c.claims), 0);

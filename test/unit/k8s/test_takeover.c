@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/fsx.h"
@@ -473,9 +474,37 @@ static void not_while_the_driver_before_runs(void **state)
 	refused(p, -EBUSY, "dra.sock", "still runs", NULL);
 	assert_true(fsx_exists(p->checkpoint));
 	assert_false(fsx_exists(p->ledger));
+	/* One that has prepared nothing may do so at any moment. */
+	put_checkpoint(p, "empty");
+	refused(p, -EBUSY, "dra.sock", "still runs", NULL);
+	put_checkpoint(p, "no_boot");
 	sock_listener_done(&l);
 	take_over(p);
 	mem_free(path);
+}
+
+/* Set: that driver writes its state once more while it is asked, and ends. */
+static struct place *ends_now;
+
+int connect(int fd, const struct sockaddr *a, socklen_t n)
+{
+	if (!ends_now)
+		return (int)syscall(SYS_connect, fd, a, n);
+	put_checkpoint(ends_now, "two_and_begun");
+	ends_now = NULL;
+	errno = ECONNREFUSED;
+	return -1;
+}
+
+static void what_the_driver_before_wrote_last(void **state)
+{
+	struct place *p = *state;
+
+	put_checkpoint(p, "no_boot");
+	ends_now = p;
+	take_over(p);
+	assert_null(ends_now);
+	expect_records(p, TRAIN "=GPU-0000 " PAIR "=GPU-0001 ");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -498,6 +527,7 @@ int main(void)
 		TEST(it_goes_on_where_it_was_cut_short),
 		TEST(not_while_another_tundra_runs),
 		TEST(not_while_the_driver_before_runs),
+		TEST(what_the_driver_before_wrote_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

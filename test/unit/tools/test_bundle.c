@@ -254,11 +254,73 @@ static void test_hanging_part(void **state)
 	close(fd);
 }
 
+static FILE *open_log(int n)
+{
+	FILE *log;
+
+	world_file(&w, "host/var/log/pods/gpu_tundra-x_uid/plugin/0.log", "x");
+	log = fopen(node_path(w.node, "host/var/log/pods/gpu_tundra-x_uid/plugin/%d.log", n), "w");
+	assert_non_null(log);
+	return log;
+}
+
+/* The end of a log that is too long begins in a line whose beginning said what it is. */
+static void test_cut_log(void **state)
+{
+	enum { SECRETS = 1000 };
+	FILE *log = open_log(0);
+	struct buf out;
+
+	(void)state;
+	fprintf(log, "password: ");
+	for (int i = 0; i < SECRETS; i++)
+		fprintf(log, SECRET);
+	fprintf(log, "\nsecond line\n");
+	for (int i = 0; i < BUNDLE_FILE_MAX - (int)strlen(SECRET) * SECRETS / 2; i++)
+		fputc('x', log);
+	assert_int_equal(fclose(log), 0);
+	buf_init(&out, BUNDLE_TOTAL_MAX);
+	make(&out, NULL);
+	assert_false(has(&out, SECRET));
+	assert_true(has(&out, "second line"));
+	buf_done(&out);
+}
+
+/* What does not fit is told, and the archive ends as an archive. */
+static void test_full(void **state)
+{
+	struct buf out;
+	size_t all;
+
+	(void)state;
+	w.d.limit_ms = 120000; /* 24 MiB under a sanitizer */
+	for (int i = 0; i < 8; i++) {
+		FILE *log = open_log(i);
+
+		for (int k = 0; k < BUNDLE_FILE_MAX; k++)
+			fputc(k % 64 ? '.' : '\n', log);
+		assert_int_equal(fclose(log), 0);
+	}
+	buf_init(&out, BUNDLE_TOTAL_MAX);
+	make(&out, NULL);
+	assert_true(has(&out, "container logs  -- NOT WHOLE: not all of it fits"));
+	buf_done(&out);
+	buf_init(&out, BUNDLE_END_MAX + (256 << 10));
+	make(&out, NULL);
+	all = buf_len(&out);
+	assert_true(has(&out, "no room for logs: the archive is full"));
+	assert_true(has(&out, "doctor.json"));
+	assert_int_equal(ustar_whole(buf_sv(&out)), all - 2 * USTAR_BLOCK);
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_no_secret_leaves, setup, done),
 		cmocka_unit_test_setup_teardown(test_hanging_part, setup, done),
+		cmocka_unit_test_setup_teardown(test_cut_log, setup, done),
+		cmocka_unit_test_setup_teardown(test_full, setup, done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

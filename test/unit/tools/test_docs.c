@@ -222,6 +222,8 @@ static void test_completion(void **state)
 	completes("tundra node --node-", 2, "--node-name ");
 	completes("tundra status -", 2, "--output ");
 	completes("tundra doctor --kubeconfig /et", 3, "/etc");
+	completes("tundra status -o \"\"", 3, "table json ");
+	completes("tundra support-bundle -o /et", 3, "/etc"); /* a file there */
 }
 
 static void test_man(void **state)

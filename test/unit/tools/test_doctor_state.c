@@ -211,13 +211,45 @@ static void test_others(void **state)
 	EXPECT(&w, "device plugin", DOCTOR_WARN, "capacity has 8");
 	process(42, "gpu-kubelet-plu", "/usr/bin/tundra"); /* ours under upstream's name */
 	EXPECT(&w, "other driver", DOCTOR_OK, "none");
-	world_file(&w, "kubelet/plugins/gpu.nvidia.com/checkpoint.json",
-		   "{\"v1\":{},\"v2\":{\"preparedClaims\":{\"a\":{},\"b\":{}}}}");
-	EXPECT(&w, "other driver", DOCTOR_FAIL, "holds 2 claims");
-	world_file(&w, "kubelet/plugins/gpu.nvidia.com/checkpoint.json", "{");
-	EXPECT(&w, "other driver", DOCTOR_WARN, "cannot be read");
 	process(43, "gpu-kubelet-plu", "/usr/bin/gpu-kubelet-plugin");
 	EXPECT(&w, "other driver", DOCTOR_FAIL, "pid 43");
+}
+
+/* Files of NVIDIA's driver, see test/unit/k8s/test_checkpoint.c. */
+static void put_checkpoint(const char *name)
+{
+	char *to = mem_printf("%s/kubelet/plugins/gpu.nvidia.com/checkpoint.json", w.node->root);
+	char *from = mem_printf(TEST_SOURCE_DIR "/fuzz/corpus/checkpoint/%s", name);
+
+	assert_true(fsx_mkdirs(w.d.folder, 0755) >= 0);
+	assert_int_equal(fsx_copy(from, to, 0600), 0);
+	mem_free(from);
+	mem_free(to);
+}
+
+/* What doctor says of it is what tundra node will do. */
+static void test_checkpoint(void **state)
+{
+	static char boot_id[300];
+	struct doctor_finding *f;
+
+	(void)state;
+	world_file(&w, "boot_id", "5c3f8f4e-0000-4000-8000-000000000001\n");
+	snprintf(boot_id, sizeof(boot_id), "%s/boot_id", w.node->root);
+	w.d.roots.boot_id = boot_id;
+	put_checkpoint("empty");
+	EXPECT(&w, "other driver", DOCTOR_OK, "none");
+	put_checkpoint("two_and_begun");
+	EXPECT(&w, "other driver", DOCTOR_OK, "2 claims of NVIDIA's driver, which tundra takes");
+	put_checkpoint("mig");
+	f = EXPECT(&w, "other driver", DOCTOR_FAIL, "MIG device");
+	assert_non_null(strstr(f->found, "end the pods of that claim"));
+	assert_non_null(strstr(f->fix, "do not remove that file"));
+	world_file(&w, "kubelet/plugins/gpu.nvidia.com/checkpoint.json", "{");
+	EXPECT(&w, "other driver", DOCTOR_FAIL, "cannot be taken over");
+	put_checkpoint("mig");
+	world_file(&w, "boot_id", "another\n");
+	EXPECT(&w, "other driver", DOCTOR_OK, "claims of an earlier boot");
 }
 
 /* ---- the running node ---- */
@@ -291,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disk_and_cdi, setup, done),
 		cmocka_unit_test_setup_teardown(test_ledger, setup, done),
 		cmocka_unit_test_setup_teardown(test_others, setup, done),
+		cmocka_unit_test_setup_teardown(test_checkpoint, setup, done),
 		cmocka_unit_test_setup_teardown(test_node_agent, setup, done),
 	};
 

@@ -301,6 +301,23 @@ static void claims_are_listed(void **state)
 	expect_said(p, "\"damaged\":[\"uid-b\"]");
 }
 
+/* Who asks for JSON and gets half of it on a full disk must be told. */
+static void an_answer_that_cannot_be_written(void **state)
+{
+	static const char *const outputs[] = { "json", "table" };
+	struct place *p = *state;
+	char command[600];
+
+	put_two(p);
+	for (size_t i = 0; i < ARRAY_LEN(outputs); i++) {
+		snprintf(command, sizeof(command),
+			 "%s/bin/tundra claims -o %s --kubelet-plugins-directory-path %s "
+			 "2>&1 >/dev/full | grep -q 'cannot write the answer: No space'",
+			 TEST_BINARY_DIR, outputs[i], p->plugins);
+		assert_int_equal(system(command), 0);
+	}
+}
+
 static void no_claims(void **state)
 {
 	struct ledger_file *f;
@@ -342,11 +359,9 @@ static void what_is_prepared_goes_back(void **state)
 	struct place *p = *state;
 
 	put_two(p);
-	assert_int_equal(unlink(node_path(p->node, "cdi/k8s." DRIVER "-claim_uid-b.yaml")), 0);
 	export(p);
 	expect_code(p, 0);
 	expect_said(p, "exported claim uid-a default/train: gpu-0");
-	expect_said(p, "warning: its CDI spec");
 	expect_exported(p);
 	assert_false(fsx_exists(p->ledger));
 	assert_true(there(p, "plugins/" DRIVER "/ledger.exported"));
@@ -373,6 +388,20 @@ static void a_claim_of_an_earlier_boot(void **state)
 	expect_said(p, "exported claim uid-c");
 	expect_said(p, "(3 claims)");
 	mem_free(now);
+}
+
+/* Killed between record and spec: that driver must not take it for prepared, it has no file. */
+static void a_prepare_that_was_cut_short(void **state)
+{
+	struct place *p = *state;
+
+	put_two(p);
+	assert_int_equal(unlink(node_path(p->node, "cdi/k8s." DRIVER "-claim_uid-b.yaml")), 0);
+	export(p);
+	expect_code(p, 0);
+	expect_said(p, "left out claim uid-b: it has no CDI spec");
+	expect_said(p, "exported claim uid-a");
+	expect_said(p, "(1 claims)");
 }
 
 static void an_export_that_was_cut_short(void **state)
@@ -593,9 +622,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(claims_are_listed),
+		TEST(an_answer_that_cannot_be_written),
 		TEST(no_claims),
 		TEST(what_is_prepared_goes_back),
 		TEST(a_claim_of_an_earlier_boot),
+		TEST(a_prepare_that_was_cut_short),
 		TEST(an_export_that_was_cut_short),
 		TEST(no_export_over_claims_of_that_driver),
 		TEST(no_export_of_what_is_not_known),

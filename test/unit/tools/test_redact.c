@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <time.h>
+
 #include "core/mem.h"
 
 #define JWT  "eyJhbGciOiJSUzI1NiIsImtpZCI6Ik1.eyJpc3MiOiJrdWJlcm5ldGVzL3N.QzqZmR-7_sEcReT9"
@@ -61,6 +63,15 @@ static void test_names(void **state)
 	becomes("staticKey: abc\ntls.key: abc\nMY_KEY=abc", "staticKey: [removed]\ntls.key: "
 							    "[removed]\nMY_KEY=[removed]");
 	becomes("aws_secret_access_key = abc/+d\n", "aws_secret_access_key = [removed]\n");
+	becomes("MYSQL_PWD=abc proxy-auth: abc\n", "MYSQL_PWD=[removed] proxy-auth: [removed]\n");
+	becomes("[\"--token\",\"abc\",\"--v\",\"4\"]", "[\"--token\",\"[removed]\",\"--v\",\"4\"]");
+	becomes("[\"--token\",\n  \"abc\"]", "[\"--token\",\n  \"[removed]\"]");
+	becomes("[\\\"--token\\\",\\\"abc\\\"]", "[\\\"--token\\\",\\\"[removed]\\\"]");
+	becomes("password: 'it''s mine'\nx: 1", "password: '[removed]'\nx: 1");
+	becomes("password: ''\nx: 'y'", "password: ''\nx: 'y'");
+	becomes("password = \"\"\"\na \"b\" c\n\"\"\"\nx = 1",
+		"password = \"[removed]\"\"\"\nx = 1");
+	becomes("password = \"\"\nx = \"\"\"y\"\"\"", "password = \"\"\nx = \"\"\"y\"\"\"");
 }
 
 static void test_stays(void **state)
@@ -77,6 +88,7 @@ static void test_stays(void **state)
 		"{\"key\":\"nvidia.com/gpu\",\"effect\":\"NoSchedule\"}",
 		"publicKey: ssh-ed25519",
 		"resource.k8s.io/v1 gpu.nvidia.com nvidia.com/gpu",
+		"bypass: on",
 	};
 
 	(void)state;
@@ -115,12 +127,37 @@ static void test_cut(void **state)
 	}
 }
 
+/* Nothing that a node has is read again and again: megabytes take a moment. */
+static void test_bounded(void **state)
+{
+	static const char *const pieces[] = { "a:",	  " ",	      "eyJ.", "://",  "K10:",
+					      "token: [", "--token,", "\"'",  "\\\"", "token=''" };
+	enum { SIZE = 1 << 20, LIMIT_MS = 2000 };
+	char *text = mem_alloc(SIZE);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		size_t n = strlen(pieces[i]);
+		clock_t began = clock();
+		struct buf out;
+
+		for (size_t at = 0; at < SIZE; at++)
+			text[at] = pieces[i][at % n];
+		buf_init(&out, 8 << 20);
+		redact_text(&r, sv_make(text, SIZE), &out);
+		buf_done(&out);
+		if ((clock() - began) / (CLOCKS_PER_SEC / 1000) > LIMIT_MS)
+			fail_msg("a megabyte of \"%s\" takes more than %d ms", pieces[i], LIMIT_MS);
+	}
+	mem_free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_looks), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_stays), cmocka_unit_test(test_known),
-		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_cut),   cmocka_unit_test(test_bounded),
 	};
 
 	redact_init(&r);
