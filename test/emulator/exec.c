@@ -1,7 +1,8 @@
 /*
- * Loaded into every program of a run under an emulator (LD_PRELOAD): a program for the other machine that gets started is
- * started through the emulator. binfmt_misc does the same, but is the machine's, not ours to set. Compiled twice, as
- * shells and tools that tests call are programs of this machine.
+ * Loaded into every program of a run under an emulator (LD_PRELOAD): a program for the other
+ * machine that gets started is started through the emulator. binfmt_misc does the same, but is the
+ * machine's, not ours to set. Compiled twice, as shells and tools that tests call are programs of
+ * this machine.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -26,8 +27,9 @@ static bool is_foreign(const char *path)
 
 	if (fd < 0)
 		return errno = keep, false;
-	yes = read(fd, &e, sizeof(e)) == (ssize_t)sizeof(e) && !memcmp(e.e_ident, ELFMAG, SELFMAG) &&
-	      e.e_machine == EM_AARCH64 && access(path, X_OK) == 0;
+	yes = read(fd, &e, sizeof(e)) == (ssize_t)sizeof(e) &&
+	      !memcmp(e.e_ident, ELFMAG, SELFMAG) && e.e_machine == EM_AARCH64 &&
+	      access(path, X_OK) == 0;
 	close(fd);
 	errno = keep;
 	return yes;
@@ -142,19 +144,20 @@ int execlp(const char *name, const char *first, ...)
 	return execvpe(name, args, environ);
 }
 
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
-		char *const envp[])
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+		const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	int (*real)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]) =
-		dlsym(RTLD_NEXT, "posix_spawn");
+	int (*real)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+		    const posix_spawnattr_t *, char *const[], char *const[]) =
+	    dlsym(RTLD_NEXT, "posix_spawn");
 	char *args[ARGS_MAX + MORE + 1], self[PATH_MAX];
 
 	path = rewrite(path, &argv, args, self);
 	return real(pid, path, actions, attr, argv, envp);
 }
 
-int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
-		 char *const envp[])
+int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t *actions,
+		 const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
 	char at[PATH_MAX];
 
