@@ -141,7 +141,7 @@ static int publish(struct journal_disk *d, struct journal_side *s)
 	int r;
 
 	if (d->lost && snprintf(kept, sizeof(kept), "%s.damaged", d->path) < (int)sizeof(kept))
-		(void)link(d->path, kept); /* best effort: for whoever looks into it */
+		(void)!link(d->path, kept); /* best effort: for whoever looks into it */
 	r = journal_side_publish(s, d->side_path, d->path, d->folder);
 	if (r == JOURNAL_SIDE_UNSURE)
 		return distrust(d, -EIO, "cannot sync the folder of");
@@ -481,7 +481,7 @@ static int append(struct journal_disk *d, struct sv bytes, const struct journal_
 	r = fdatasync(d->fd) ? -errno : 0;
 	if (r) {
 		/* The page cache still has it whole, and a successor would take it for written. */
-		(void)ftruncate(d->fd, (off_t)d->size);
+		(void)!ftruncate(d->fd, (off_t)d->size);
 		return distrust(d, r, "cannot sync");
 	}
 	must(journal_batch_walk(bytes, index_record, d, &again) == 0);

@@ -682,3 +682,11 @@ const struct worker_stats *worker_stats(const struct worker *w)
 {
 	return &w->stats;
 }
+
+void worker_stats_continue(struct worker *w, const struct worker_stats *before)
+{
+	w->stats.starts += before->starts;
+	w->stats.timeouts += before->timeouts;
+	w->stats.crashes += before->crashes;
+	w->stats.requests += before->requests;
+}

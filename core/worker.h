@@ -74,6 +74,8 @@ void worker_on_notice(struct worker *w, void (*fn)(void *arg, uint16_t method, s
 /* Each time a process came up (WORKER_UP) or ended (WORKER_DOWN). */
 void worker_on_state(struct worker *w, void (*fn)(void *arg, enum worker_state state), void *arg);
 const struct worker_stats *worker_stats(const struct worker *w);
+/* Goes on with the counts of the worker that this one replaces: a metric never goes back. */
+void worker_stats_continue(struct worker *w, const struct worker_stats *before);
 
 /* ---- server end, in tundra-worker ---- */
 struct buf;

@@ -165,6 +165,7 @@ static void inv_on_done(void *arg)
 		inv_ready(v, r);
 		return;
 	case SCAN_NO_DRIVER:
+	case SCAN_MISMATCH: /* until the update is finished nobody can use the GPUs either */
 		v->failures = 0;
 		inv_not_ready(v, INVENTORY_NO_DRIVER, r->reason);
 		return;

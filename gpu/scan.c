@@ -238,8 +238,11 @@ static void scan_unreachable(struct scan *s)
 /* A new process: the old one's session is dead, its library may be of the driver that was. */
 static void scan_new_worker(struct scan *s)
 {
+	struct worker_stats before = *worker_stats(s->worker);
+
 	worker_free(&s->worker);
 	s->worker = worker_new(s->loop, s->conf.host, s->conf.vendor->role);
+	worker_stats_continue(s->worker, &before);
 }
 
 /* Those with strikes come last, so that a hang costs nobody else. SIZE_MAX: all were asked. */
@@ -276,6 +279,9 @@ static void scan_query_next(struct scan *s)
 
 static void scan_opened(struct scan *s)
 {
+	static const enum scan_outcome outcomes[] = { [GPU_OPEN_NO_DRIVER] = SCAN_NO_DRIVER,
+						      [GPU_OPEN_MISMATCH] = SCAN_MISMATCH,
+						      [GPU_OPEN_TROUBLE] = SCAN_TROUBLE };
 	struct gpu_msg_open *open = mem_alloc(sizeof(*open));
 	struct scan_result *r = &s->result;
 
@@ -287,9 +293,10 @@ static void scan_opened(struct scan *s)
 	}
 	r->open = open;
 	memcpy(r->reason, open->text, sizeof(r->reason));
+	if (open->state == GPU_OPEN_MISMATCH) /* the old library may stay mapped in its process */
+		scan_new_worker(s);
 	if (open->state != GPU_OPEN_READY) {
-		scan_finish(s, open->state == GPU_OPEN_NO_DRIVER ? SCAN_NO_DRIVER : SCAN_TROUBLE,
-			    false);
+		scan_finish(s, outcomes[open->state], false);
 		return;
 	}
 	mem_free(s->facts);

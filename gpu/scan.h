@@ -38,9 +38,10 @@ struct scan_gpu {
 };
 
 enum scan_outcome {
-	SCAN_OK,	  /* open and gpus are valid */
-	SCAN_NO_DRIVER,	  /* reason */
-	SCAN_TROUBLE,	  /* the driver is there and refuses: reason */
+	SCAN_OK,	/* open and gpus are valid */
+	SCAN_NO_DRIVER, /* reason */
+	SCAN_MISMATCH,	/* reason: the kernel has another driver loaded than the libraries are of */
+	SCAN_TROUBLE,	/* the driver is there and refuses: reason */
 	SCAN_UNREACHABLE, /* the worker hung, died or answered garbage: reason */
 };
 struct scan_result {

@@ -31,7 +31,8 @@ enum {
 enum gpu_open_state {
 	GPU_OPEN_READY,	    /* QUERY may follow */
 	GPU_OPEN_NO_DRIVER, /* nothing found, or the kernel module is not loaded */
-	GPU_OPEN_TROUBLE,   /* found and does not work: mismatch, damaged library ... */
+	GPU_OPEN_MISMATCH,  /* libraries found, none of the version that the kernel has loaded */
+	GPU_OPEN_TROUBLE,   /* found and does not work: damaged library ... */
 };
 struct gpu_watch {
 	char folder[GPU_MSG_FOLDER_MAX + 1];

@@ -220,7 +220,8 @@ const struct condition conditions[] = {
 	  "in "
 	  "an unusual place, set --nvidia-driver-root (chart: nvidiaDriverRoot). It is found "
 	  "without "
-	  "a restart.",
+	  "a restart. If library and kernel module are of two versions, an update of the driver is "
+	  "half done: reload the module or reboot the node.",
 	  no_driver },
 	{ "driver-trouble", CONDITION_ERROR, "The GPU driver is there but does not work.",
 	  "/readyz says \"devices: trouble\"; tundra_worker_timeouts_total or _crashes_total grow.",

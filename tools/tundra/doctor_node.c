@@ -140,7 +140,10 @@ static int version_of(const char *path, char *out, size_t size)
 	close(fd[1]);
 	if (r == 0) {
 		n = read(fd[0], out, size - 1);
-		waitpid(pid, &status, 0);
+		/* Where fork stands for vfork (emulators), posix_spawn tells by 127 only. */
+		if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+		    WEXITSTATUS(status) == 127 && n <= 0)
+			r = -ENOEXEC;
 		out[n > 0 ? n : 0] = '\0';
 		out[strcspn(out, "\n")] = '\0';
 	}

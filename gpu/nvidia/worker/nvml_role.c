@@ -17,6 +17,7 @@ struct nvml_role {
 	const struct roots *roots;
 	struct nvlib lib;    /* open and initialised, or zero */
 	bool kernel_had_one; /* a driver: seen by an earlier OPEN of this process */
+	bool mismatch;	     /* this OPEN met a library of another version than the kernel's */
 	struct driver_root where;
 	struct dev_root dev;
 	struct nvidia_system system;
@@ -178,7 +179,10 @@ static int role_try(struct nvml_role *r, struct gpu_msg_open *m)
 	role_say(m, rc == NVML_ERROR_DRIVER_NOT_LOADED ? GPU_OPEN_NO_DRIVER : GPU_OPEN_TROUBLE,
 		 text);
 	nvlib_close(&r->lib);
-	return rc == NVML_ERROR_LIB_RM_VERSION_MISMATCH ? 1 : -1;
+	if (rc != NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+		return -1;
+	r->mismatch = true;
+	return 1;
 }
 
 /*
@@ -208,6 +212,7 @@ static bool role_open_driver(struct nvml_role *r, struct gpu_msg_open *m)
 		role_say(m, GPU_OPEN_NO_DRIVER, "the driver was unloaded from the kernel");
 		return false;
 	}
+	r->mismatch = false;
 	while (got == 1 && driver_search_next(&search, &r->where)) {
 		found = true;
 		got = role_try(r, m);
@@ -215,7 +220,11 @@ static bool role_open_driver(struct nvml_role *r, struct gpu_msg_open *m)
 	if (got == 1) {
 		buf_init(&text, sizeof(m->text) - 1);
 		driver_search_text(r->roots, &text);
-		role_say(m, found ? GPU_OPEN_TROUBLE : GPU_OPEN_NO_DRIVER, buf_cstr(&text));
+		role_say(m,
+			 r->mismatch ? GPU_OPEN_MISMATCH
+			 : found     ? GPU_OPEN_TROUBLE
+				     : GPU_OPEN_NO_DRIVER,
+			 buf_cstr(&text));
 		buf_done(&text);
 	}
 	return got == 0;

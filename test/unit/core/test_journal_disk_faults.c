@@ -236,6 +236,25 @@ static void rewrite_respects_the_lock(void **state)
 	assert_int_equal(rewrite(f), 0);
 }
 
+/* Somebody removed file and lock, and another instance was faster: it is the writer, and alone. */
+static void another_made_the_file_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct journal_disk *other = journal_disk_new();
+
+	assert_int_equal(open_any(f), 0);
+	assert_int_equal(put_one(f, "a", "1"), 0);
+	unlink(path);
+	assert_int_equal(open_as(f, other, "boot-1", JOURNAL_ANY), 0);
+	assert_int_equal(put_one(f, "x", "1"), JOURNAL_UNTRUSTED);
+	assert_int_equal(ask(f, JOURNAL_M_COMPACT), JOURNAL_UNTRUSTED);
+	assert_int_equal(rewrite_begin(f), -EAGAIN);
+	assert_string_equal(scan(f), "");
+	journal_disk_free(&other);
+	assert_int_equal(rewrite(f), 0);
+	assert_string_equal(scan(f), "a=new b=new ");
+}
+
 /* What the owner says must be whole: an image cut short is no journal. */
 static void half_an_image_is_refused(void **state)
 {
@@ -325,6 +344,7 @@ int main(void)
 		T(failed_sync_needs_a_new_file),
 		T(failed_sync_in_opening_makes_a_new_file),
 		T(rewrite_makes_a_file_that_was_removed),
+		T(another_made_the_file_anew),
 		T(rewrite_respects_the_lock),
 		T(half_an_image_is_refused),
 		T(every_failing_call_keeps_what_was_promised),

@@ -111,7 +111,8 @@ static void out_of_memory_aborts(void **state)
 
 	(void)state;
 	assert_true(dies(calloc_overflow, NULL, said));
-	assert_string_equal(said, "fatal: out of memory\n");
+	said[strcspn(said, "\n")] = '\0'; /* an emulator adds a line of its own */
+	assert_string_equal(said, "fatal: out of memory");
 	assert_true(dies(realloc_overflow, NULL, said));
 	if (!SANITIZED) /* a sanitizer's own allocator reports this one itself */
 		assert_true(dies(too_much, NULL, said));

@@ -121,7 +121,7 @@ static void read_conf(struct lab *lab, const char *skip, const char *want)
 	for (int walk = 0; walk < 2; walk++) {
 		paths_init(&dirs);
 		paths_init(&files);
-		root.walk = walk;
+		root.walk |= walk;
 		assert_int_equal(
 		    ldconf_read(&root, "/etc/ld.so.conf", skip, &dirs, &files, &lab->hook.why), 0);
 		seen[0] = '\0';

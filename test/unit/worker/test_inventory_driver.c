@@ -138,6 +138,39 @@ static void test_driver_upgrade(void **state)
 	world_free(w);
 }
 
+/*
+ * An update half done: the kernel has a newer driver than the library. Nobody can use the GPUs, so
+ * they end as with no driver; the new library is loaded by a new process.
+ */
+static void test_driver_half_updated(void **state)
+{
+	static const char rename[] = "cd '%s'/usr/lib/*-linux-gnu && mv libnvidia-ml.so.%s "
+				     "libnvidia-ml.so.%s && ln -sfn libnvidia-ml.so.%s "
+				     "libnvidia-ml.so.1";
+	const char *old = "580.65.06", *new = "590.44.01";
+	struct world *w = world_new(node_new("--profile h100 --count 2"));
+	char command[512];
+	uint64_t starts;
+
+	(void)state;
+	world_start(w);
+	UNTIL(w, ready(w));
+	starts = worker_starts(w);
+	node_do(w->node, "reload --driver %s", new);
+	snprintf(command, sizeof(command), rename, w->node->root, new, old, old);
+	assert_int_equal(system(command), 0);
+	UNTIL(w, inventory_state(w->inv) == INVENTORY_NO_DRIVER);
+	assert_non_null(strstr(inventory_reason(w->inv), "libnvidia-ml.so.580.65.06"));
+	assert_non_null(strstr(inventory_reason(w->inv), "version"));
+	assert_int_equal(usable(w), 2); /* their end is the publisher's to decide */
+	snprintf(command, sizeof(command), rename, w->node->root, old, new, new);
+	assert_int_equal(system(command), 0);
+	UNTIL(w, ready(w) && strcmp(device_attribute(device(w, "gpu-0"), "", "driverVersion")->s,
+				    "590.44.1") == 0);
+	assert_true(worker_starts(w) > starts); /* and the count went on, process by process */
+	world_free(w);
+}
+
 static void test_worker_killed(void **state)
 {
 	struct world *w = world_new(node_new("--profile h100 --count 2"));
@@ -201,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_driver_comes_later),
 		cmocka_unit_test(test_driver_goes_and_comes),
 		cmocka_unit_test(test_driver_upgrade),
+		cmocka_unit_test(test_driver_half_updated),
 		cmocka_unit_test(test_worker_killed),
 		cmocka_unit_test(test_freed_in_the_middle),
 		cmocka_unit_test(test_idle),
