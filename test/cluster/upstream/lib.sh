@@ -20,7 +20,8 @@ others_pod() { ko get pods --field-selector status.phase=Running -o jsonpath='{.
 others_alone() { [ "$(ko get pods -o json | jq '.items | length')" = 1 ]; }
 others_exec() { exec_in "$OTHERS_NS" "$(others_pod)" gpus "$@"; }
 others_status() { others_exec tundra status -o json; }
-others_publish() { others_status >/dev/null 2>&1 && [ "$(slice_devices)" = "$GPU_COUNT" ]; }
+# Slices outlive a driver by half a minute, so it is asked as well.
+others_publish() { others_status 2>/dev/null | jq -e '.inventory.state == "ready"' >/dev/null && [ "$(slice_devices)" = "$GPU_COUNT" ]; }
 others_container() { ko get pod "$(others_pod)" -o json | jq -c '.status.containerStatuses[0] | [.containerID, .restartCount]'; }
 others_metrics() { on_node curl -sf --max-time 10 "http://$(ko get pod "$(others_pod)" -o jsonpath='{.status.podIP}'):8080/metrics"; }
 others_ready() {
