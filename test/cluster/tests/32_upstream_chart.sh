@@ -29,7 +29,7 @@ has_upstreams_metrics
 before=$(others_container)
 others_exec bash -c 'kill -USR2 1'
 # shellcheck disable=SC2016 # for the bash in the container
-dumped() { others_exec bash -c 'echo "$(</run/tundra/state.json)"' 2>/dev/null | jq -e '[.. | objects | select(.state? == "prepared")] | length == 2' >/dev/null; }
+dumped() { [ "$(others_exec bash -c 'echo "$(</run/tundra/state.json)"' 2>/dev/null | jq '[.. | objects | select(.state? == "prepared")] | length')" = 2 ]; }
 eventually 10 "the state is written, with both claims" dumped
 same "container after SIGUSR2" "$before" "$(others_container)"
 

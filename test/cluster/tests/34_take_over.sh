@@ -19,7 +19,9 @@ claims() { kn get resourceclaims -o json >"$WORK/claims.json"; }
 claims
 
 # The driver goes, and whatever becomes of the test, it is back at its end.
-trap 'driver_back || true' EXIT
+begun=00000000-1111-4222-8333-444444444444
+begun_away() { on_node sh -c "rm -f /run/cdi/*$begun*"; }
+trap 'begun_away; driver_back || true' EXIT
 driver_away
 
 say "== our state as theirs"
@@ -73,13 +75,11 @@ all=$(for p in a b c; do nodes_inside "$p"; done)
 same "GPUs given twice" "" "$(sort -n <<<"$all" | uniq -d)"
 
 say "== version 2, with a prepare that never ended"
-uids=()
 mapfile -t uids < <(jq -r '.items[].metadata.uid' "$WORK/claims.json")
-begun=00000000-1111-4222-8333-444444444444
 as_upstream v2 "$begun"
 on_node sh -c "echo 'cdiVersion: 0.5.0' >/run/cdi/k8s.gpu.nvidia.com-claim_$begun.yaml"
 driver_back
-trap - EXIT
+trap begun_away EXIT
 taken_over "${uids[@]}"
 same "CDI file of the prepare that never ended" "" "$(on_node find /run/cdi -name "*$begun*")"
 same "pods, containers and GPUs" "$before" "$(seen)"
