@@ -38,7 +38,7 @@ static void set_stage(const struct gate *table, size_t n, struct sv name, bool o
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (table[i].stage == stage && !table[i].absent)
+		if (table[i].stage == stage)
 			state[i] = on;
 	}
 }
@@ -90,7 +90,23 @@ int gate_parse(const struct gate *table, size_t n, const char *text, bool *state
 	int r;
 
 	for (i = 0; i < n; i++)
-		state[i] = table[i].on && !table[i].absent;
+		state[i] = table[i].on;
 	r = pass(table, n, sv_str(text), true, state, e);
-	return r ? r : pass(table, n, sv_str(text), false, state, e);
+	if (!r)
+		r = pass(table, n, sv_str(text), false, state, e);
+	for (i = 0; i < n; i++)
+		state[i] = state[i] && !table[i].absent;
+	return r;
+}
+
+void gate_left_out(const struct gate *table, size_t n, const char *text, bool *left_out)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		left_out[i] = false; /* a default asks for nothing */
+	(void)!pass(table, n, sv_str(text), true, left_out, NULL);
+	(void)!pass(table, n, sv_str(text), false, left_out, NULL);
+	for (i = 0; i < n; i++)
+		left_out[i] = left_out[i] && table[i].absent;
 }

@@ -15,3 +15,8 @@ struct gate {
  * what exists. */
 int gate_parse(const struct gate *table, size_t n, const char *text, bool *state,
 	       struct err *e) NODISCARD;
+/*
+ * AllAlpha=true and AllBeta=true switch on what exists. left_out[i]: table[i] is absent, and such a
+ * word in `text` (which gate_parse() took) asks for it. Whoever gives the word should be told.
+ */
+void gate_left_out(const struct gate *table, size_t n, const char *text, bool *left_out);

@@ -21,6 +21,7 @@
 #include "k8s/node.h"
 #include "tools/tundra/command.h"
 #include "tools/tundra/in_use.h"
+#include "tools/tundra/mask_params.h"
 #include "tools/tundra/node_options.h"
 #include "tools/tundra/privileges.h"
 #include "tools/tundra/serve.h"
@@ -116,6 +117,31 @@ static int connect_api(struct node *n, struct err *e)
 }
 
 /* ---- start ---- */
+
+/* Before the workers run: they see what this process sees. */
+static int mask(const struct node *n, struct err *e)
+{
+	int r = n->o.mask_params ? mask_params(n->roots.proc, n->o.run_folder, e) : -ENOENT;
+
+	if (r == -ENOENT)
+		return 0;
+	if (r > 0)
+		log_warn("the driver has no params file yet, so device nodes are not forbidden "
+			 "to its libraries until tundra is started again with the driver loaded");
+	else if (!r)
+		log_info("neither tundra nor the driver's libraries make device nodes");
+	return r < 0 ? r : 0;
+}
+
+/* AllAlpha=true means "what there is"; who gave it may think of more. */
+static void tell_gates(const struct node *n)
+{
+	for (size_t i = 0; i < NODE_GATES; i++)
+		if (n->o.gates_left_out[i])
+			log_warn("feature gate is not supported yet and stays off",
+				 LOG_S("gate", node_options_gates()[i].name),
+				 LOG_S("feature_gates", n->o.feature_gates));
+}
 
 static void on_conflict(void *arg, const char *reason)
 {
@@ -220,9 +246,12 @@ static int start(struct node *n, struct err *e)
 	int r = look_around(n, e);
 
 	if (!r)
+		r = mask(n, e);
+	if (!r)
 		r = connect_api(n, e);
 	if (r < 0)
 		return r;
+	tell_gates(n);
 	start_workers(n);
 	n->metrics = metrics_new();
 	n->stats = stats_new(n->metrics);
@@ -266,6 +295,22 @@ static void on_signal(void *arg)
 	driver_drain(n->driver, on_drained, n);
 }
 
+/* Upstream answers SIGUSR2 with the stacks of its threads; what this node does is the like of it.
+ */
+static void on_dump(void *arg)
+{
+	struct node *n = arg;
+	char *path = mem_printf("%s/state.json", n->o.run_folder);
+	struct err e = { 0 };
+
+	if (serve_dump(n->serve, path, &e) < 0)
+		log_warn("cannot write the state that SIGUSR2 asks for",
+			 LOG_S("error", err_text(&e)));
+	else
+		log_info("state written, as SIGUSR2 asks", LOG_S("file", path));
+	mem_free(path);
+}
+
 static void stop(struct node *n)
 {
 	serve_free(&n->serve);
@@ -301,6 +346,7 @@ static int run(struct node *n)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
+	signal(SIGUSR2, SIG_IGN); /* until there is a state to tell */
 	n->loop = loop_new();
 	loop_timer_init(&n->drain_limit, n->loop, on_drain_limit, n);
 	r = start(n, &e);
@@ -312,6 +358,7 @@ static int run(struct node *n)
 	privileges_drop();
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		loop_on_signal(n->loop, signals[i], on_signal, n);
+	loop_on_signal(n->loop, SIGUSR2, on_dump, n);
 	log_info("serving", LOG_S("node", n->o.node_name), LOG_S("driver", DRIVER_NAME),
 		 LOG_S("version", version_string()), LOG_S("build", version_build()));
 	loop_on_rest(n->loop, on_rest, n);
@@ -320,12 +367,12 @@ static int run(struct node *n)
 	return 0;
 }
 
-static void help(void)
+static void help(const char *program)
 {
 	struct buf text;
 
 	buf_init(&text, 64 << 10);
-	node_options_help(&text);
+	node_options_help(program, &text);
 	printf("usage: tundra node [FLAGS]\n\n%s", buf_cstr(&text));
 	buf_done(&text);
 }
@@ -340,7 +387,7 @@ int cmd_node(int argc, char **argv)
 		fprintf(stderr, "tundra node: %s\n", err_text(&e));
 		code = EXIT_USAGE;
 	} else if (n->o.help) {
-		help();
+		help(argv[0]);
 		node_options_done(&n->o);
 	} else if (n->o.version) {
 		printf("tundra %s build %s\n", version_string(), version_build());

@@ -8,6 +8,21 @@
 
 #define AT(field) .offset = offsetof(struct node_options, field)
 
+/* Upstream's program whose flags these are; the image has it as a link to us. */
+#define UPSTREAM_PROGRAM "gpu-kubelet-plugin"
+
+/*
+ * Where that program's defaults differ: its chart and the GPU Operator leave some flags out and
+ * mean these. (Not its limit of 5 requests a second, which is a cost and no meaning.)
+ */
+static const struct {
+	const char *name, *otherwise;
+} upstream_defaults[] = {
+	{ "cdi-root", "/etc/cdi" },
+	{ "nvidia-driver-root", "/" },
+	{ "container-driver-root", "/driver-root" },
+};
+
 static const char *const log_formats[] = { "text", "json", NULL };
 
 static const struct conf_option table[] = {
@@ -212,13 +227,25 @@ static const struct conf_option table[] = {
 	  .kind = CONF_STR,
 	  AT(sys_root),
 	  .help = "sysfs" },
+	{ .name = "mask-nvidia-driver-params",
+	  .env = { "MASK_NVIDIA_DRIVER_PARAMS" },
+	  .otherwise = "false",
+	  .kind = CONF_BOOL,
+	  AT(mask_params),
+	  .help = "neither tundra nor the driver's libraries in its container make device nodes; "
+		  "for clusters whose nodes share a machine's GPUs (nvkind)" },
 	{ .name = "alt-proc-devices-path",
 	  .env = { "ALT_PROC_DEVICES_PATH" },
 	  .arg = "FILE",
 	  .kind = CONF_STR,
 	  AT(proc_devices),
 	  .help = "read instead of devices below --proc-root, for mock drivers" },
-	{ .name = "help", .otherwise = "false", .kind = CONF_BOOL, AT(help), .help = "this list" },
+	{ .name = "help",
+	  .alias = "h",
+	  .otherwise = "false",
+	  .kind = CONF_BOOL,
+	  AT(help),
+	  .help = "this list" },
 	{ .name = "version",
 	  .otherwise = "false",
 	  .kind = CONF_BOOL,
@@ -366,6 +393,10 @@ static int check(struct node_options *o, struct err *e)
 {
 	int r;
 
+	if (o->cdi_root && !*o->cdi_root) { /* as upstream has it */
+		mem_free(o->cdi_root);
+		o->cdi_root = mem_strdup("/var/run/cdi");
+	}
 	unset_if_empty(&o->hook_path);
 	unset_if_empty(&o->hook_source);
 	unset_if_empty(&o->worker_path);
@@ -402,6 +433,8 @@ static int check(struct node_options *o, struct err *e)
 		return err_set(e, -EINVAL, "--pod-uid=%s is no UID", o->pod_uid);
 	if (*o->metrics_path != '/')
 		return err_set(e, -EINVAL, "--metrics-path=%s must begin with /", o->metrics_path);
+	gate_left_out(gates, NODE_GATES, o->feature_gates ? o->feature_gates : "",
+		      o->gates_left_out);
 	return gate_parse(gates, NODE_GATES, o->feature_gates ? o->feature_gates : "", o->gates, e);
 }
 
@@ -421,13 +454,31 @@ const struct gate *node_options_gates(void)
 	return gates;
 }
 
+/* The table with the defaults of the program that `program` names. */
+static void rows_of(const char *program, struct conf_option rows[ARRAY_LEN(table)])
+{
+	struct sv name = sv_str(program);
+
+	while (sv_find(name, '/') >= 0)
+		(void)sv_cut(&name, '/');
+	memcpy(rows, table, sizeof(table));
+	if (!sv_eqs(name, UPSTREAM_PROGRAM))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		for (size_t k = 0; k < ARRAY_LEN(upstream_defaults); k++)
+			if (!strcmp(rows[i].name, upstream_defaults[k].name))
+				rows[i].otherwise = upstream_defaults[k].otherwise;
+}
+
 int node_options_parse(int argc, char **argv, const char *(*env)(const char *name),
 		       struct node_options *o, struct err *e)
 {
+	struct conf_option rows[ARRAY_LEN(table)];
 	int r;
 
 	*o = (struct node_options){ 0 };
-	r = conf_parse(table, ARRAY_LEN(table), argc, argv, env, o, e);
+	rows_of(argv[0], rows);
+	r = conf_parse(rows, ARRAY_LEN(rows), argc, argv, env, o, e);
 	if (!r && !o->help && !o->version)
 		r = check(o, e);
 	if (r < 0)
@@ -475,7 +526,10 @@ char *node_options_device_plugins(const struct node_options *o)
 	return mem_printf("%s" SV_FMT "device-plugins", host, SV_ARG(parent));
 }
 
-void node_options_help(struct buf *out)
+void node_options_help(const char *program, struct buf *out)
 {
-	conf_help(table, ARRAY_LEN(table), out);
+	struct conf_option rows[ARRAY_LEN(table)];
+
+	rows_of(program, rows);
+	conf_help(rows, ARRAY_LEN(rows), out);
 }

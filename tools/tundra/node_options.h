@@ -33,10 +33,15 @@ struct node_options {
 	char *log_format, *qps, *ignored_text;
 	int64_t healthcheck_port, verbosity, burst, ignored_int;
 	bool status_page, extra_attributes, allow_device_plugin, help, version, ignored_bool;
+	bool mask_params;
 	bool gates[NODE_GATES];
+	bool gates_left_out[NODE_GATES]; /* asked for by AllAlpha or AllBeta, and absent */
 };
 
-/* 0; -EINVAL with one line. On 0 with help or version set, nothing else was checked. */
+/*
+ * 0; -EINVAL with one line. On 0 with help or version set, nothing else was checked. Started by the
+ * name of upstream's program (argv[0]), the flags have that program's defaults.
+ */
 int node_options_parse(int argc, char **argv, const char *(*env)(const char *name),
 		       struct node_options *o, struct err *e) NODISCARD;
 void node_options_done(struct node_options *o);
@@ -53,4 +58,5 @@ void node_options_roots(const struct node_options *o, struct roots *out);
  */
 char *node_options_device_plugins(const struct node_options *o);
 struct buf;
-void node_options_help(struct buf *out);
+/* `program`: argv[0], as the defaults depend on it. */
+void node_options_help(const char *program, struct buf *out);

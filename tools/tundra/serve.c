@@ -16,6 +16,7 @@
  * of a few bytes: what a stranger can make us keep is limited to that.
  */
 enum { HEALTH_MESSAGE_MAX = 4096, HEALTH_STREAMS_MAX = 64 };
+enum { DUMP_MAX = 16 << 20 };
 
 struct serve {
 	struct loop *loop;
@@ -181,6 +182,21 @@ int serve_new(struct loop *l, const struct serve_conf *conf, struct serve **out,
 	}
 	*out = s;
 	return 0;
+}
+
+int serve_dump(struct serve *s, const char *path, struct err *e)
+{
+	struct buf text;
+	int r;
+
+	buf_init(&text, DUMP_MAX);
+	(void)status_doc(s->loop, &s->conf, s->started_ms, PAGE_CLAIMS_MAX, &text);
+	buf_putc(&text, '\n');
+	r = fsx_replace(path, buf_sv(&text), 0600, 0);
+	if (r < 0)
+		err_sys(e, r, "cannot write %s", path);
+	buf_done(&text);
+	return r;
 }
 
 void serve_free(struct serve **sp)

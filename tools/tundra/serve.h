@@ -27,4 +27,6 @@ struct serve_conf {
 };
 int serve_new(struct loop *l, const struct serve_conf *conf, struct serve **out,
 	      struct err *e) NODISCARD;
+/* The document of `tundra status -o json` into a file, for whoever cannot ask by the socket. */
+int serve_dump(struct serve *s, const char *path, struct err *e) NODISCARD;
 void serve_free(struct serve **s);

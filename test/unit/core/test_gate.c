@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -55,6 +56,33 @@ static void stages(void **state)
 	expect("AllAlpha=false,MPS=true", "01110");
 }
 
+static void expect_left_out(const char *text, const char *names)
+{
+	bool left_out[ARRAY_LEN(table)];
+	char told[128] = "";
+	size_t i, n = 0;
+
+	memset(left_out, 1, sizeof(left_out));
+	gate_left_out(table, ARRAY_LEN(table), text, left_out);
+	for (i = 0; i < ARRAY_LEN(table); i++)
+		if (left_out[i])
+			n += (size_t)snprintf(told + n, sizeof(told) - n, "%s ", table[i].name);
+	assert_string_equal(told, names);
+}
+
+static void what_a_stage_cannot_enable_is_told(void **state)
+{
+	(void)state;
+	expect_left_out("", "");
+	expect_left_out("TimeSlicing=true", "");
+	expect_left_out("AllAlpha=true", "DynamicMIG ");
+	expect_left_out("AllAlpha=false,AllBeta=true", "");
+	expect_left_out("AllAlpha=true,AllAlpha=false", "");
+	/* Who says no by name has not been left without. */
+	expect_left_out("AllAlpha=true,DynamicMIG=false", "");
+	expect_left_out("DynamicMIG=false,AllAlpha=true", "");
+}
+
 static void refuse(const char *text, const char *why)
 {
 	bool state[ARRAY_LEN(table)];
@@ -83,6 +111,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_and_settings),
 		cmocka_unit_test(stages),
+		cmocka_unit_test(what_a_stage_cannot_enable_is_told),
 		cmocka_unit_test(errors_name_the_culprit),
 	};
 
