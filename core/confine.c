@@ -80,32 +80,12 @@ void confine_caps(uint64_t keep, bool effective)
 /* At its end a program of a sanitizer build looks for leaks: by a copy of itself that traces it. */
 static const struct confine_group sanitizer[] = {
 #ifdef SANITIZED
-	{ "leak sanitizer",
-	  "stops its own process, and prints what it found",
-	  0,
-	  { CALL(ptrace),
-	    CALL_IF(clone, CONFINE_HAS, 0, 0x100 /* CLONE_VM */),
-	    CALL(wait4),
-	    CALL(tgkill),
-	    CALL(kill),
-	    CALL(sigaltstack),
-	    CALL(prctl),
-	    CALL(openat),
-	    CALL(open),
-	    CALL(getdents),
-	    CALL(getdents64),
-	    CALL(readlink),
-	    CALL(readlinkat),
-	    CALL(stat),
-	    CALL(ioctl),
-	    CALL(pipe),
-	    CALL(pipe2),
-	    CALL(process_vm_readv),
-	    CALL(set_robust_list),
-	    CALL(rt_sigpending),
-	    CALL(rt_sigtimedwait),
-	    CALL(dup),
-	    CALL(dup2) } },
+	{ "leak sanitizer", "stops its own process, and prints what it found", 0,
+	  CALLS(CALL(ptrace), CALL_IF(clone, CONFINE_HAS, 0, 0x100 /* CLONE_VM */), CALL(wait4),
+		CALL(tgkill), CALL(kill), CALL(sigaltstack), CALL(prctl), CALL(openat), CALL(open),
+		CALL(getdents), CALL(getdents64), CALL(readlink), CALL(readlinkat), CALL(stat),
+		CALL(ioctl), CALL(pipe), CALL(pipe2), CALL(process_vm_readv), CALL(set_robust_list),
+		CALL(rt_sigpending), CALL(rt_sigtimedwait), CALL(dup), CALL(dup2)) },
 #endif
 	{ 0 },
 };
@@ -157,8 +137,8 @@ static void put_row(struct program *p, const struct confine_call *c, int error)
 static void put_list(struct program *p, const struct confine_group *list)
 {
 	for (; list->name; list++)
-		for (size_t i = 0; i < CONFINE_GROUP_MAX && list->calls[i].name; i++)
-			put_row(p, &list->calls[i], list->error);
+		for (const struct confine_call *c = list->calls; *c->name; c++)
+			put_row(p, c, list->error);
 }
 
 size_t confine_program(const struct confine_group *const *lists, size_t n, int rest,

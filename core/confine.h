@@ -12,8 +12,6 @@
 
 #include "core/base.h"
 
-enum { CONFINE_GROUP_MAX = 48 }; /* calls of a group, the end included */
-
 /* Which calls of that number: compared are the low 32 bits of argument `arg` with `value`. */
 enum confine_test {
 	CONFINE_ANY,
@@ -21,10 +19,11 @@ enum confine_test {
 	CONFINE_HAS, /* one of the bits of `value` at least */
 	CONFINE_SELF /* the pid of the process that is confined */
 };
+/* Without pointers, so that the tables are shared and not relocated in each process. */
 struct confine_call {
-	const char *name; /* NULL ends a group */
-	int nr;		  /* -1: this architecture has no such call */
-	enum confine_test test;
+	char name[20]; /* "" ends the calls of a group */
+	int16_t nr;    /* -1: this architecture has no such call */
+	uint8_t test;  /* enum confine_test */
 	uint8_t arg;
 	uint32_t value;
 };
@@ -32,7 +31,7 @@ struct confine_group {
 	const char *name; /* NULL ends a list */
 	const char *why;
 	int error; /* 0: allowed; else the errno of the answer */
-	struct confine_call calls[CONFINE_GROUP_MAX];
+	const struct confine_call *calls;
 };
 
 /* What nothing of ours ever needs, and who took us over would. First in every filter. */

@@ -7,6 +7,9 @@
 
 #include "core/confine.h"
 
+/* The calls of a group. */
+#define CALLS(...) ((const struct confine_call[]){ __VA_ARGS__, { .name = "" } })
+
 #define CALL(call)                                                                                 \
 	{                                                                                          \
 		.name = #call, .nr = __NR_##call                                                   \

@@ -306,6 +306,11 @@ int spawner_start(struct loop *l, const struct spawner_conf *conf, struct spawne
 	return 0;
 }
 
+pid_t spawner_pid(const struct spawner *s)
+{
+	return s->child ? child_pid(s->child) : 0;
+}
+
 void spawner_free(struct spawner **sp)
 {
 	struct spawner *s = *sp;
@@ -315,7 +320,6 @@ void spawner_free(struct spawner **sp)
 	*sp = NULL;
 	must(list_empty(&s->processes));
 	loop_io_done(&s->io);
-	/* The end of the socket ends it, for those who may signal nobody. */
 	close(s->fd);
 	child_free(&s->child);
 	while (!list_empty(&s->outbox))

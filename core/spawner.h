@@ -10,6 +10,8 @@
  * Workers die with the spawner, the spawner with its parent (PDEATHSIG), also when that closes the
  * socket. Nobody can start another spawner then: its owner has to end, and be started anew.
  */
+#include <sys/types.h>
+
 #include "core/worker.h"
 
 enum { SPAWNER_ROLE_MAX = 15, SPAWNER_WORKERS_MAX = 64 };
@@ -25,7 +27,8 @@ struct spawner_conf {
 };
 /* -errno when the program cannot be run. */
 int spawner_start(struct loop *l, const struct spawner_conf *conf, struct spawner **out) NODISCARD;
-void spawner_free(struct spawner **s); /* after the workers that use it */
+void spawner_free(struct spawner **s);	    /* after the workers that use it */
+pid_t spawner_pid(const struct spawner *s); /* 0: lost */
 /* start() fails with -ECHILD once the spawner is lost; pid() is 0 until the spawner has told it. */
 struct worker_host spawner_host(struct spawner *s);
 

@@ -14,30 +14,24 @@
 #define ITS_SOCKET                                                                                 \
 	{                                                                                          \
 		"its socket", "questions of tundra, answers", 0,                                   \
-		{                                                                                  \
-			CALL(recvfrom), CALL(sendto), CALL(poll), CALL(ppoll), CALL(setsockopt)    \
-		}                                                                                  \
+		    CALLS(CALL(recvfrom), CALL(sendto), CALL(poll), CALL(ppoll), CALL(setsockopt)) \
 	}
 
 static const struct confine_group host_calls[] = {
 	ITS_SOCKET,
-	{ "/proc",
-	  "folders are listed, what stands in them is read, links included",
-	  0,
-	  { CALL(openat), CALL(open), CALL(getdents64), CALL(stat), CALL(lstat), CALL(readlink),
-	    CALL(readlinkat) } },
+	{ "/proc", "folders are listed, what stands in them is read, links included", 0,
+	  CALLS(CALL(openat), CALL(open), CALL(getdents64), CALL(stat), CALL(lstat), CALL(readlink),
+		CALL(readlinkat)) },
 	{ 0 },
 };
 
 static const struct confine_group disk_calls[] = {
 	ITS_SOCKET,
-	{ "files",
-	  "the ledger is opened, locked, grown, synced, replaced",
-	  0,
-	  { CALL(openat), CALL(open), CALL(stat), CALL(lstat), CALL(fsync), CALL(fdatasync),
-	    CALL(ftruncate), CALL(fallocate), CALL(rename), CALL(renameat), CALL(renameat2),
-	    CALL(link), CALL(linkat), CALL(unlink), CALL(unlinkat), CALL(fchmod), CALL(getdents64),
-	    CALL(fstatfs), CALL(statfs) } },
+	{ "files", "the ledger is opened, locked, grown, synced, replaced", 0,
+	  CALLS(CALL(openat), CALL(open), CALL(stat), CALL(lstat), CALL(fsync), CALL(fdatasync),
+		CALL(ftruncate), CALL(fallocate), CALL(rename), CALL(renameat), CALL(renameat2),
+		CALL(link), CALL(linkat), CALL(unlink), CALL(unlinkat), CALL(fchmod),
+		CALL(getdents64), CALL(fstatfs), CALL(statfs)) },
 	{ 0 },
 };
 
@@ -50,7 +44,7 @@ const struct worker_role worker_roles[] = {
 	{ .name = "host",
 	  .does = "looks which processes have a GPU open",
 	  .caps = { CAP(CAP_SYS_PTRACE, "to see who has a GPU open"),
-		    CAP(CAP_DAC_READ_SEARCH, "to look into folders of any user in /proc") },
+		    CAP(CAP_DAC_READ_SEARCH, "to look for that into the folders of any user") },
 	  .calls = host_calls },
 	{ .name = "disk",
 	  .does = "writes, syncs and compacts the ledger",

@@ -331,7 +331,7 @@ static int run(struct node *n)
 		stop(n);
 		return 1;
 	}
-	privileges_drop();
+	privileges_drop(spawner_pid(n->spawner));
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		loop_on_signal(n->loop, signals[i], on_signal, n);
 	log_info("serving", LOG_S("node", n->o.node_name), LOG_S("driver", DRIVER_NAME),
