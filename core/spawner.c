@@ -18,6 +18,7 @@ struct spawner {
 	struct loop *loop;
 	struct child *child; /* NULL: lost */
 	int fd;
+	bool closed; /* the other end is, so it is lost or about to be */
 	struct loop_io io;
 	struct list processes, outbox;
 	uint32_t last_id;
@@ -86,7 +87,7 @@ static void flush(struct spawner *s)
 	unsigned want = LOOP_READ;
 	int r = 0;
 
-	if (!s->child)
+	if (s->closed)
 		return;
 	while (!list_empty(&s->outbox) && r != -EAGAIN) {
 		struct letter *x = list_entry(s->outbox.next, struct letter, node);
@@ -155,6 +156,12 @@ static void take(struct spawner *s, const struct spawner_message *m)
 	}
 }
 
+static void close_io(struct spawner *s)
+{
+	s->closed = true;
+	loop_io_done(&s->io);
+}
+
 static void on_io(void *arg, unsigned ready)
 {
 	struct spawner *s = arg;
@@ -170,8 +177,8 @@ static void on_io(void *arg, unsigned ready)
 		take(s, &m);
 	}
 	/* At its end: that is told by the process itself. */
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		loop_io_done(&s->io);
+	if (ready & LOOP_READ && (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)))
+		close_io(s);
 }
 
 static void lost(void *arg, int status)
@@ -181,7 +188,7 @@ static void lost(void *arg, int status)
 	log_error("the process that starts workers ended, none can be started any more",
 		  LOG_I("code", WIFEXITED(status) ? WEXITSTATUS(status) : -1),
 		  LOG_I("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
-	loop_io_done(&s->io);
+	close_io(s);
 	child_free(&s->child);
 	list_for_each (n, &s->processes) {
 		struct process *p = list_entry(n, struct process, node);

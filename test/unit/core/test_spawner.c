@@ -23,7 +23,7 @@
 #include "core/version.h"
 
 enum { WHO = 1, HANG, CRASH };
-enum { LOOK_MS = 10, LOOKS = 1000, CALL_MS = 10000, MANY = 40 };
+enum { LOOK_MS = 10, LOOKS = 1000, CALL_MS = 10000, MANY = 40, FLOOD = 400 };
 
 /* "role spawner-pid open-descriptors": what a worker was made with. */
 static int do_who(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)
@@ -278,6 +278,31 @@ static void nobody(void *arg)
 	(*(int *)arg)++;
 }
 
+/* More orders than its socket holds: they wait, in their order, and the last one is heard as well.
+ */
+static void test_flood(void **state)
+{
+	struct asker a = { 0 };
+	int none = 0, fd;
+	struct lab l;
+	void *handle;
+
+	(void)state;
+	lab_start(&l, "--slow");
+	for (int i = 0; i < FLOOD; i++) {
+		assert_int_equal(l.host.start(l.host.ctx, l.loop, "w", nobody, &none, &fd, &handle),
+				 0);
+		l.host.release(l.host.ctx, handle);
+		close(fd);
+	}
+	a.w = worker_new(l.loop, &l.host, "last");
+	assert_int_equal(call(&l, &a, WHO, CALL_MS), 0);
+	assert_true(sv_starts(sv_str(a.text), SV("last ")));
+	assert_int_equal(none, 0); /* let go: nobody is told */
+	worker_free(&a.w);
+	lab_stop(&l);
+}
+
 /* More than it has room for is told as ended; what is killed before it lived, too. */
 static void test_no_room(void **state)
 {
@@ -452,15 +477,11 @@ static void test_nonsense(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_serves),
-		cmocka_unit_test(test_replaced),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_unknown_role),
-		cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_refuses),
-		cmocka_unit_test(test_no_program),
-		cmocka_unit_test(test_dies_with_its_parent),
+		cmocka_unit_test(test_serves),	   cmocka_unit_test(test_replaced),
+		cmocka_unit_test(test_many),	   cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_no_room),	   cmocka_unit_test(test_unknown_role),
+		cmocka_unit_test(test_lost),	   cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_no_program), cmocka_unit_test(test_dies_with_its_parent),
 		cmocka_unit_test(test_nonsense),
 	};
 
