@@ -190,7 +190,9 @@ int child_start(struct loop *l, const struct child_spec *spec, struct child **ou
 	*fd = -1;
 	if (access(spec->path, X_OK))
 		return -errno;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+	if (socketpair(AF_UNIX,
+		       (spec->socket_type ? spec->socket_type : SOCK_STREAM) | SOCK_CLOEXEC, 0,
+		       pair))
 		return -errno;
 	pid = fcntl(pair[0], F_SETFL, O_NONBLOCK) ? -errno : start(spec, pair[1]);
 	close(pair[1]);

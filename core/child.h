@@ -16,6 +16,7 @@ struct child_spec {
 	const char *path;
 	const char *const *argv;		     /* ends with NULL */
 	const char *const *envp;		     /* ends with NULL */
+	int socket_type;			     /* 0: SOCK_STREAM */
 	void (*on_exit)(void *arg, int wait_status); /* may free the child by loop_defer_free() */
 	void *arg;
 };

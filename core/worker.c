@@ -387,7 +387,6 @@ static void start(struct worker *w)
 	w->proc = p;
 	w->fd = fd;
 	w->stats.starts++;
-	w->stats.pid = w->host.pid(w->host.ctx, p->handle);
 	loop_io_init(&w->io, w->loop, fd, on_io, w);
 	loop_io_want(&w->io, LOOP_READ);
 	move(w, WORKER_STARTING);
@@ -407,7 +406,6 @@ static void kill_proc(struct worker *w, int status)
 static void proc_gone(struct worker *w)
 {
 	w->proc = NULL;
-	w->stats.pid = 0;
 	loop_timer_stop(&w->reap);
 	plan_restart(w);
 	move(w, WORKER_DOWN);
@@ -436,7 +434,7 @@ static void on_reap_timeout(void *arg)
 	if (w->proc->exited)
 		return;
 	log_error("worker cannot be killed, it is left behind", LOG_S("role", w->role),
-		  LOG_I("pid", w->stats.pid));
+		  LOG_I("pid", w->host.pid(w->host.ctx, w->proc->handle)));
 	list_push(&w->abandoned, &w->proc->node);
 	w->stats.abandoned++;
 	proc_gone(w);
@@ -678,8 +676,10 @@ void worker_on_state(struct worker *w, void (*fn)(void *arg, enum worker_state s
 	w->on_state_arg = arg;
 }
 
-const struct worker_stats *worker_stats(const struct worker *w)
+/* The pid is asked for here: a host may learn it later than at the start. */
+const struct worker_stats *worker_stats(struct worker *w)
 {
+	w->stats.pid = w->proc ? w->host.pid(w->host.ctx, w->proc->handle) : 0;
 	return &w->stats;
 }
 

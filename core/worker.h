@@ -29,7 +29,7 @@ struct worker_host {
 		     void *arg, int *fd, void **handle);
 	void (*kill)(void *ctx, void *handle);	  /* SIGKILL */
 	void (*release)(void *ctx, void *handle); /* after on_exit, or to abandon it */
-	int64_t (*pid)(void *ctx, void *handle);
+	int64_t (*pid)(void *ctx, void *handle);  /* 0: not known yet */
 	void *ctx;
 };
 /*
@@ -49,7 +49,7 @@ struct worker_stats {
 	enum worker_state state;
 	uint64_t starts, timeouts, crashes, requests;
 	uint64_t abandoned; /* now, stuck in the kernel */
-	int64_t pid;	    /* 0: none */
+	int64_t pid;	    /* 0: none, or not known yet */
 };
 /*
  * status: 0, the worker's answer code (negative errno), -ETIMEDOUT, -EIO (it died or could not
@@ -73,7 +73,7 @@ void worker_on_notice(struct worker *w, void (*fn)(void *arg, uint16_t method, s
 		      void *arg);
 /* Each time a process came up (WORKER_UP) or ended (WORKER_DOWN). */
 void worker_on_state(struct worker *w, void (*fn)(void *arg, enum worker_state state), void *arg);
-const struct worker_stats *worker_stats(const struct worker *w);
+const struct worker_stats *worker_stats(struct worker *w); /* valid as long as w, filled now */
 /* Goes on with the counts of the worker that this one replaces: a metric never goes back. */
 void worker_stats_continue(struct worker *w, const struct worker_stats *before);
 

@@ -30,8 +30,8 @@ struct host_scan {
 	struct host_device devices[HOST_DEVICES_MAX];
 	size_t devices_n;
 	struct host_holders *out;
-	pid_t parent; /* tundra: neither it nor its workers count */
-	bool blind;   /* a process could not be looked into */
+	pid_t self, parent; /* as that /proc counts; the parent's children are tundra's workers */
+	bool blind;	    /* a process could not be looked into */
 };
 
 struct host_role *host_role_new(const struct roots *roots)
@@ -81,8 +81,27 @@ static bool host_is_ours(const struct host_scan *s, const char *pid)
 
 	if (sv_u64(sv_str(pid), &number) < 0)
 		return true;
-	return (pid_t)number == s->parent || (pid_t)number == getpid() ||
+	return (pid_t)number == s->parent || (pid_t)number == s->self ||
 	       host_parent(s, pid) == s->parent;
+}
+
+/*
+ * The host's /proc numbers processes otherwise than the namespace of our container, and it knows
+ * which one asks (proc(5), /proc/self). A /proc that does not is no real one.
+ */
+static void host_know_itself(struct host_scan *s)
+{
+	char path[512], link[32];
+	uint64_t number;
+
+	s->self = getpid();
+	s->parent = getppid();
+	snprintf(path, sizeof(path), "%.300s/self", s->role->roots->proc);
+	if (fsx_readlink(path, link, sizeof(link)) < 0 || sv_u64(sv_str(link), &number) < 0 ||
+	    number > INT32_MAX)
+		return;
+	s->self = (pid_t)number;
+	s->parent = host_parent(s, link);
 }
 
 static bool host_is_daemon(const char *name)
@@ -184,7 +203,7 @@ static int host_find_holders(void *ctx, struct sv body, uint32_t deadline_ms, st
 	(void)deadline_ms;
 	s->role = ctx;
 	s->out = holders;
-	s->parent = getppid();
+	host_know_itself(s);
 	r = host_get_devices(body, s->devices, &s->devices_n);
 	if (r == 0)
 		r = fsx_list(s->role->roots->proc, host_on_process, s);

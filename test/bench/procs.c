@@ -4,7 +4,7 @@
 
 #include "core/fsx.h"
 
-enum { FILE_MAX = 64 << 10 };
+enum { FILE_MAX = 64 << 10, DEPTH_MAX = 4 };
 
 struct scan {
 	pid_t root, pids[PROCS_MAX];
@@ -49,6 +49,14 @@ static pid_t parent_of(pid_t pid)
 	return parent;
 }
 
+/* A process of the tree: workers are grandchildren, the spawner's. */
+static bool descends(pid_t pid, pid_t root)
+{
+	for (int i = 0; i < DEPTH_MAX && pid > 1 && pid != root; i++)
+		pid = parent_of(pid);
+	return pid == root;
+}
+
 static int look(void *arg, const char *name)
 {
 	struct scan *s = arg;
@@ -56,7 +64,7 @@ static int look(void *arg, const char *name)
 
 	if (sv_u64(sv_str(name), &pid) < 0 || s->n == PROCS_MAX)
 		return 0;
-	if ((pid_t)pid == s->root || parent_of((pid_t)pid) == s->root)
+	if (descends((pid_t)pid, s->root))
 		s->pids[s->n++] = (pid_t)pid;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "core/fsx.h"
 #include "core/mem.h"
 #include "gpu/nvidia/model/nvidia_attributes.h"
+#include "gpu/worker_roles.h"
 #include "k8s/reasons.h"
 #include "k8s/stats.h"
 #include "tools/tundra/bounded.h"
@@ -17,6 +18,7 @@
 #include "tools/tundra/doctor.h"
 #include "tools/tundra/error_texts.h"
 #include "tools/tundra/node_options.h"
+#include "tools/tundra/privileges.h"
 
 enum { PAGE_MAX = 1 << 20, HELP_MS = 10000 };
 
@@ -161,15 +163,89 @@ static void page_checks(const struct docs_source *s, struct buf *out)
 	}
 }
 
+/* ---- privileges ---- */
+
+static void caps_rows(const char *process, const struct worker_cap *c, struct buf *out)
+{
+	for (; c->name; c++) {
+		cell(out, process);
+		code_cell(out, c->name);
+		cell(out, c->why);
+		buf_puts(out, "|\n");
+	}
+}
+
+static void calls_rows(const char *process, const struct confine_group *g, struct buf *out)
+{
+	for (; g->name; g++) {
+		cell(out, process);
+		cell(out, g->name);
+		cell(out, g->error == 0 ? "yes" : g->error == EPERM ? "EPERM" : "ENOSYS");
+		cell(out, g->why);
+		buf_puts(out, "|");
+		for (const struct confine_call *c = g->calls; *c->name; c++)
+			/* Several rows of one call differ by an argument. */
+			if (c == g->calls || strcmp(c->name, c[-1].name) != 0)
+				buf_printf(out, " `%s`%s", c->name,
+					   c->test == CONFINE_ANY ? "" : " (by argument)");
+		buf_puts(out, " |\n");
+	}
+}
+
+static void page_privileges(const struct docs_source *s, struct buf *out)
+{
+	(void)s;
+	buf_puts(
+	    out, HEAD
+	    "# What each process may do\n\nRead from `/proc/PID/status` by a test, on real "
+	    "Kubernetes too. All have `no_new_privs` and a seccomp filter; the inheritable and "
+	    "ambient\nsets are empty, the bounding set is the permitted one. What a table names "
+	    "is all that there is.\n\n## Capabilities\n\n| process | capability | why "
+	    "|\n|---|---|---|\n| tundra node | none | |\n");
+	caps_rows("spawner (permitted, none in effect)", worker_spawner_caps, out);
+	buf_puts(out, "| spawner | those of all workers | to hand them on |\n");
+	for (size_t i = 0; i < worker_roles_n; i++)
+		caps_rows(worker_roles[i].name, worker_roles[i].caps, out);
+	buf_puts(
+	    out,
+	    "\n## System calls\n\nThe first row that fits decides. What no row of a process "
+	    "names is answered ENOSYS, as by an older kernel, so that a newer libc\nfalls back; "
+	    "nothing is killed for a call. The kernel's log names each refusal "
+	    "(`type=1326`).\n\n| process | group | allowed | why | calls "
+	    "|\n|---|---|---|---|---|\n");
+	calls_rows("all", confine_dangerous, out);
+	calls_rows("all but spawner and nvml", confine_no_code, out);
+	calls_rows("all but spawner and nvml", confine_basics, out);
+	calls_rows("tundra node", reactor_calls, out);
+	buf_puts(out, "| tundra node | the spawner's end | yes | it is told to end, and nobody "
+		      "else is | `kill` (by argument) |\n");
+	for (size_t i = 0; i < worker_roles_n; i++) {
+		const struct worker_role *r = &worker_roles[i];
+
+		if (r->calls)
+			calls_rows(r->name, r->calls, out);
+		else
+			buf_printf(out, "| %s | all else | yes | %s | |\n", r->name, r->calls_why);
+	}
+	buf_puts(out, "| spawner | all else | yes | what it refuses, all its workers are refused "
+		      "| |\n");
+}
+
 static const struct {
 	const char *path;
 	void (*write)(const struct docs_source *s, struct buf *out);
 } pages[] = {
-	{ "reference/commands.md", page_commands }, { "reference/feature-gates.md", page_gates },
-	{ "reference/metrics.md", page_metrics },   { "reference/attributes.md", page_attributes },
-	{ "reference/events.md", page_events },	    { "reference/errors.md", page_errors },
-	{ "reference/checks.md", page_checks },	    { "man/tundra.1", docs_man },
-	{ "completion/tundra.bash", docs_bash },    { "completion/_tundra", docs_zsh },
+	{ "reference/commands.md", page_commands },
+	{ "reference/feature-gates.md", page_gates },
+	{ "reference/metrics.md", page_metrics },
+	{ "reference/attributes.md", page_attributes },
+	{ "reference/events.md", page_events },
+	{ "reference/errors.md", page_errors },
+	{ "reference/checks.md", page_checks },
+	{ "reference/privileges.md", page_privileges },
+	{ "man/tundra.1", docs_man },
+	{ "completion/tundra.bash", docs_bash },
+	{ "completion/_tundra", docs_zsh },
 };
 
 /* ---- what the commands say of themselves ---- */

@@ -12,6 +12,7 @@
 #include "core/fsx.h"
 #include "core/mem.h"
 #include "core/version.h"
+#include "gpu/worker_roles.h"
 #include "tools/tundra/doctor.h"
 
 enum { PROC_MAX = 256 << 10, PATH_BYTES = 700 };
@@ -57,18 +58,6 @@ void check_kernel(const struct doctor *d, struct doctor_finding *f)
 
 /* ---- privileges ---- */
 
-static const struct {
-	const char *name, *why;
-	int cap;
-	bool needed;
-} caps[] = {
-	{ "CAP_MKNOD", "to make device nodes that are missing", CAP_MKNOD, true },
-	{ "CAP_CHOWN", "to give them the owner that the driver wants", CAP_CHOWN, false },
-	{ "CAP_SYS_PTRACE", "to see who has a GPU open", CAP_SYS_PTRACE, false },
-	{ "CAP_DAC_READ_SEARCH", "to see who has a GPU open", CAP_DAC_READ_SEARCH, false },
-	{ "CAP_SYS_RESOURCE", "to release claims on a full disk", CAP_SYS_RESOURCE, false },
-};
-
 static int effective(uint64_t *mask)
 {
 	struct sv rest, line;
@@ -99,15 +88,16 @@ void check_privileges(const struct doctor *d, struct doctor_finding *f)
 		return;
 	}
 	doctor_say(f, DOCTOR_OK, "uid %u, all capabilities that are used", (unsigned)geteuid());
-	for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
-		if (mask >> caps[i].cap & 1)
-			continue;
-		if (!missing++)
-			doctor_say(f, DOCTOR_WARN, "uid %u, without", (unsigned)geteuid());
-		if (caps[i].needed)
-			f->verdict = DOCTOR_FAIL;
-		doctor_more(f, "%s %s (%s)", missing > 1 ? "," : "", caps[i].name, caps[i].why);
-	}
+	for (size_t i = 0; i < worker_roles_n; i++)
+		for (const struct worker_cap *c = worker_roles[i].caps; c->name; c++) {
+			if (mask >> c->cap & 1)
+				continue;
+			if (!missing++)
+				doctor_say(f, DOCTOR_WARN, "uid %u, without", (unsigned)geteuid());
+			if (c->cap == CAP_MKNOD) /* without it nothing may work at all */
+				f->verdict = DOCTOR_FAIL;
+			doctor_more(f, "%s %s (%s)", missing > 1 ? "," : "", c->name, c->why);
+		}
 	if (geteuid() != 0) {
 		f->verdict = DOCTOR_WARN;
 		doctor_fix(f, "run this as root, in the pod: kubectl exec -n tundra "

@@ -13,6 +13,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/roots.h"
+#include "core/spawner.h"
 #include "core/version.h"
 #include "gpu/inventory.h"
 #include "gpu/worker_args.h"
@@ -37,7 +38,7 @@ struct node {
 	char boot_id[64], self[PATH_BYTES];
 	char *worker_path, *hook_source, *device_plugins, *status_socket;
 	const char *worker_args[WORKER_ROOTS_ARGS + 1];
-	struct worker_exec *exec;
+	struct spawner *spawner;
 	struct worker_host host;
 	struct worker *disk;
 	struct in_use *in_use;
@@ -50,7 +51,7 @@ struct node {
 	struct conflict *conflict;
 	struct serve *serve;
 	struct loop_timer drain_limit;
-	bool draining;
+	bool draining, lost;
 };
 
 static const char *from_env(const char *name)
@@ -166,20 +167,41 @@ static void on_scrape(void *arg)
 		driver_scrape(n->driver);
 }
 
-static void start_workers(struct node *n)
+/*
+ * Without privileges there is no making it anew. All state is on the disk, so the process ends, not
+ * with 0: the kubelet starts the container again, at once the first time.
+ */
+static void on_lost(void *arg)
 {
+	struct node *n = arg;
+
+	log_error("without workers nothing can be served: ending, to be started anew");
+	n->lost = true;
+	loop_stop(n->loop);
+}
+
+static int start_workers(struct node *n, struct err *e)
+{
+	const struct spawner_conf spawner = {
+		.program = n->worker_path, .args = n->worker_args, .on_lost = on_lost, .arg = n
+	};
 	struct inventory_conf inv = { .roots = &n->roots,
 				      .extras = n->o.extra_attributes,
 				      .uevent_fd = -1 };
 
+	int r;
+
 	worker_args_write(&n->roots, n->worker_args);
-	n->exec = worker_exec_new(n->worker_path, n->worker_args);
-	n->host = worker_exec_host(n->exec);
+	r = spawner_start(n->loop, &spawner, &n->spawner);
+	if (r < 0)
+		return err_sys(e, r, "cannot run %s", n->worker_path);
+	n->host = spawner_host(n->spawner);
 	n->disk = worker_new(n->loop, &n->host, "disk");
 	inv.host = &n->host;
 	n->inventory = inventory_new(n->loop, &inv);
 	n->in_use = in_use_new(n->loop, &n->host, n->inventory);
 	inventory_start(n->inventory);
+	return 0;
 }
 
 static int start_driver(struct node *n, struct err *e)
@@ -249,10 +271,11 @@ static int start(struct node *n, struct err *e)
 		r = mask(n, e);
 	if (!r)
 		r = connect_api(n, e);
+	if (!r)
+		r = start_workers(n, e);
 	if (r < 0)
 		return r;
 	tell_gates(n);
-	start_workers(n);
 	n->metrics = metrics_new();
 	n->stats = stats_new(n->metrics);
 	metrics_on_scrape(n->metrics, on_scrape, n);
@@ -323,7 +346,7 @@ static void stop(struct node *n)
 	stats_free(&n->stats);
 	metrics_free(&n->metrics);
 	worker_free(&n->disk);
-	worker_exec_free(&n->exec);
+	spawner_free(&n->spawner);
 	mem_free(n->worker_path);
 	mem_free(n->hook_source);
 	mem_free(n->device_plugins);
@@ -355,7 +378,7 @@ static int run(struct node *n)
 		stop(n);
 		return 1;
 	}
-	privileges_drop();
+	privileges_drop(spawner_pid(n->spawner));
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		loop_on_signal(n->loop, signals[i], on_signal, n);
 	loop_on_signal(n->loop, SIGUSR2, on_dump, n);
@@ -364,7 +387,7 @@ static int run(struct node *n)
 	loop_on_rest(n->loop, on_rest, n);
 	loop_run(n->loop);
 	stop(n);
-	return 0;
+	return n->lost ? 1 : 0;
 }
 
 static void help(const char *program)

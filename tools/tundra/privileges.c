@@ -1,37 +1,53 @@
 #include "tools/tundra/privileges.h"
 
 #include <errno.h>
-#include <linux/capability.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
-#include "core/base.h"
-#include "core/log.h"
+#include "core/confine_row.h"
 
-/* The union of the roles' rows, and what a worker needs to give up the rest for good. */
-static const int kept[] = { CAP_MKNOD,		 CAP_CHOWN,	   CAP_SYS_PTRACE,
-			    CAP_DAC_READ_SEARCH, CAP_SYS_RESOURCE, CAP_SETPCAP };
+const struct confine_group reactor_calls[] = {
+	{ "the loop", "waiting for descriptors, timers, signals", 0,
+	  CALLS(CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_ctl), CALL(epoll_create1),
+		CALL(epoll_create), CALL(timerfd_create), CALL(timerfd_settime), CALL(eventfd2),
+		CALL(eventfd), CALL(pipe), CALL(pipe2), CALL(poll), CALL(ppoll), CALL(select),
+		CALL(pselect6)) },
+	{ "connections", "the kubelet's sockets, the API server, DNS, the health port", 0,
+	  CALLS(CALL_IF(socket, CONFINE_EQUALS, 0, AF_UNIX),
+		CALL_IF(socket, CONFINE_EQUALS, 0, AF_INET),
+		CALL_IF(socket, CONFINE_EQUALS, 0, AF_INET6),
+		CALL_IF(socket, CONFINE_EQUALS, 0, AF_NETLINK), /* getifaddrs(), uevents */
+		CALL_IF(socketpair, CONFINE_EQUALS, 0, AF_UNIX), CALL(bind), CALL(listen),
+		CALL(accept), CALL(accept4), CALL(connect), CALL(getsockname), CALL(getpeername),
+		CALL(setsockopt), CALL(getsockopt), CALL(sendto), CALL(sendmsg), CALL(sendmmsg),
+		CALL(recvfrom), CALL(recvmsg), CALL(shutdown),
+		CALL_IF(ioctl, CONFINE_EQUALS, 1, FIONREAD),
+		CALL_IF(ioctl, CONFINE_EQUALS, 1, TCGETS) /* isatty() */) },
+	{ "files", "CDI specs, the hook, sockets, tokens, the driver's folders", 0,
+	  CALLS(CALL(openat), CALL(open), CALL(stat), CALL(lstat), CALL(getdents64), CALL(readlink),
+		CALL(readlinkat), CALL(access), CALL(faccessat), CALL(faccessat2), CALL(mkdir),
+		CALL(mkdirat), CALL(rename), CALL(renameat), CALL(renameat2), CALL(link),
+		CALL(linkat), CALL(unlink), CALL(unlinkat), CALL(rmdir), CALL(chmod), CALL(fchmod),
+		CALL(fchmodat), CALL(ftruncate), CALL(fallocate), CALL(fsync), CALL(fdatasync),
+		CALL(statfs), CALL(fstatfs), CALL(umask), CALL(flock)) },
+	{ "changes", "folders are watched, not polled", 0,
+	  CALLS(CALL(inotify_init1), CALL(inotify_init), CALL(inotify_add_watch),
+		CALL(inotify_rm_watch)) },
+	{ "the spawner", "that it ended, and how", 0, CALLS(CALL(wait4), CALL(waitid)) },
+	{ 0 },
+};
 
-void privileges_drop(void)
+void privileges_drop(pid_t spawner)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
-	uint64_t keep = 0;
+	const struct confine_call end[] = { CALL_IF(kill, CONFINE_EQUALS, 0, (uint32_t)spawner),
+					    { .name = "" } };
+	const struct confine_group known_now[] = {
+		{ "the spawner's end", "it is told to end, and nobody else is", 0, end },
+		{ 0 },
+	};
+	const struct confine_group *lists[] = { confine_no_code, confine_basics, reactor_calls,
+						known_now };
 
-	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-		keep |= 1ull << kept[i];
-	if (syscall(SYS_capget, &header, data) < 0) {
-		log_warn("cannot read capabilities", LOG_S("error", strerror(errno)));
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(data); i++) {
-		data[i].permitted &= (uint32_t)(keep >> (32 * i));
-		data[i].effective = 0;
-		data[i].inheritable = 0;
-	}
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		log_warn("cannot set no_new_privs", LOG_S("error", strerror(errno)));
-	if (syscall(SYS_capset, &header, data) < 0)
-		log_warn("cannot drop capabilities", LOG_S("error", strerror(errno)));
+	confine_caps(0, false);
+	confine_calls(lists, ARRAY_LEN(lists), ENOSYS);
 }

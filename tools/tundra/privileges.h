@@ -1,8 +1,15 @@
 #pragma once
 /*
- * The reactor's privileges: it acts with none (no effective capability, no_new_privs). What its
- * workers need stays permitted, never effective here, since a worker that crashed is started anew
- * from here and takes from it what its role keeps (tools/worker/privileges.c). Files and folders
- * that the reactor writes belong to root, which it stays.
+ * The reactor's privileges: none. No capability in any set, no_new_privs, and the system calls of
+ * this table. Workers come from the spawner, which is started before. Files and folders that the
+ * reactor writes belong to root, which it stays.
  */
-void privileges_drop(void);
+#include <sys/types.h>
+
+#include "core/confine.h"
+
+extern const struct confine_group reactor_calls[]; /* beside confine_basics */
+
+/* For good; the spawner is the one process that may still be signalled. What the kernel refuses is
+ * logged. */
+void privileges_drop(pid_t spawner);

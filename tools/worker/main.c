@@ -1,8 +1,9 @@
 /*
- * tundra-worker: the process that may block. Started by tundra with one socket (CHILD_FD), serves
- * one role until the socket closes. It is the only program that loads a vendor's library.
+ * tundra-worker: the process that may block. Started with one socket (CHILD_FD), serves one role
+ * until the socket closes. It is the only program that loads a vendor's library. As the spawner it
+ * makes processes of the other roles out of itself, for a tundra that has no privileges any more.
  *
- *   tundra-worker --role nvml|host|disk --build ID [--dev DIR --proc DIR --sys DIR
+ *   tundra-worker --role nvml|host|disk|spawner --build ID [--dev DIR --proc DIR --sys DIR
  *                 --driver-root DIR --driver-root-host DIR] [--version]
  *
  * Exit: 0 the parent closed; 1 the protocol was broken; 2 wrong arguments; 3 of another build.
@@ -17,16 +18,18 @@
 #include "core/journal_disk.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/spawner.h"
 #include "core/version.h"
 #include "gpu/nvidia/worker/nvml_role.h"
 #include "gpu/worker/host_role.h"
 #include "gpu/worker_args.h"
-#include "tools/worker/privileges.h"
+#include "gpu/worker_roles.h"
 
 enum { EXIT_PROTOCOL = 1, EXIT_USAGE = 2, EXIT_BUILD = 3 };
 
 struct options {
-	const char *role, *build;
+	char *role; /* of argv: what ps shows */
+	const char *build;
 	struct roots roots;
 };
 
@@ -102,19 +105,47 @@ static bool follow_parent(void)
 	return fstat(CHILD_FD, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-static int run(const struct options *o)
+/* In ps and in kernel messages; a copy of the spawner has the spawner's arguments. */
+static void show(struct options *o, const char *role)
 {
+	size_t room = strlen(o->role);
+
+	prctl(PR_SET_NAME, role, 0, 0, 0);
+	if (strcmp(o->role, role) != 0) {
+		memset(o->role, 0, room);
+		memcpy(o->role, role, MIN(room, strlen(role)));
+	}
+}
+
+static int run(void *arg, const char *name)
+{
+	const struct worker_role *role = worker_role_find(name);
+	struct options *o = arg;
 	size_t i;
 	int r;
 
-	for (i = 0; i < ARRAY_LEN(roles) && strcmp(roles[i].name, o->role) != 0; i++)
+	for (i = 0; i < ARRAY_LEN(roles) && strcmp(roles[i].name, name) != 0; i++)
 		;
-	if (i == ARRAY_LEN(roles) || !privileges_keep(o->role))
-		return usage("unknown role", o->role);
-	prctl(PR_SET_NAME, o->role, 0, 0, 0); /* in ps and in kernel messages */
+	if (i == ARRAY_LEN(roles) || !role)
+		return usage("unknown role", name);
+	show(o, role->name);
+	worker_role_confine(role);
 	r = roles[i].serve(&o->roots);
 	if (r < 0)
-		log_error("worker stopped", LOG_S("role", o->role), LOG_S("error", strerror(-r)));
+		log_error("worker stopped", LOG_S("role", role->name),
+			  LOG_S("error", strerror(-r)));
+	return r < 0 ? EXIT_PROTOCOL : 0;
+}
+
+static int spawn(struct options *o)
+{
+	int r;
+
+	show(o, WORKER_SPAWNER);
+	worker_spawner_confine();
+	r = spawner_serve(CHILD_FD, run, o);
+	if (r < 0)
+		log_error("the spawner stopped", LOG_S("error", strerror(-r)));
 	return r < 0 ? EXIT_PROTOCOL : 0;
 }
 
@@ -145,5 +176,5 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (!follow_parent())
 		return usage("started by tundra only: no socket to serve", NULL);
-	return run(&o);
+	return strcmp(o.role, WORKER_SPAWNER) == 0 ? spawn(&o) : run(&o, o.role);
 }

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -120,6 +121,55 @@ static void test_not_ourselves(void **state)
 	close(fd);
 }
 
+/*
+ * In a container: another PID namespace than the /proc that is looked at, as the chart has it. The
+ * numbers of the one mean nothing in the other.
+ */
+static void test_not_ourselves_in_a_container(void **state)
+{
+	const struct host_device device = { 1, 7 };
+	pid_t outer, pid;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	outer = fork(); /* what it unshares stays its own */
+	if (outer == 0) {
+		if (unshare(CLONE_NEWPID) < 0)
+			_exit(77);
+		pid = fork(); /* tundra, process 1 */
+		if (pid == 0) {
+			int fd = open("/dev/full", O_RDONLY | O_CLOEXEC);
+			bool found = fd < 0;
+
+			pid = fork(); /* a worker that has the GPU open, and the one that looks */
+			if (pid == 0) {
+				pause();
+				_exit(0);
+			}
+			if (fork() == 0) {
+				struct host_holders *h = ask("/proc", &device, 1, 0);
+
+				for (size_t i = 0; i < h->n; i++)
+					found |= strncmp(h->list[i].name, "unit.worker", 11) == 0;
+				mem_free(h);
+				_exit(found);
+			}
+			status = 1;
+			(void)wait(&status);
+			_exit(WEXITSTATUS(status));
+		}
+		(void)waitpid(pid, &status, 0);
+		_exit(WEXITSTATUS(status));
+	}
+	assert_int_equal(waitpid(outer, &status, 0), outer);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_no_proc(void **state)
 {
 	const struct host_device device = { 1, 7 };
@@ -199,8 +249,11 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_holder_found), cmocka_unit_test(test_not_ourselves),
-		cmocka_unit_test(test_no_proc),	     cmocka_unit_test(test_completeness),
+		cmocka_unit_test(test_holder_found),
+		cmocka_unit_test(test_not_ourselves),
+		cmocka_unit_test(test_not_ourselves_in_a_container),
+		cmocka_unit_test(test_no_proc),
+		cmocka_unit_test(test_completeness),
 		cmocka_unit_test(test_garbage),
 	};
 

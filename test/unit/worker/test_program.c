@@ -1,4 +1,5 @@
 /* tundra-worker as a program: how it is started, what it may do, when it ends. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "core/buf.h"
 #include "core/child.h"
 #include "core/fsx.h"
+#include "core/spawner.h"
 #include "core/version.h"
 #include "gpu/proto/host.h"
 #include "gpu/worker_args.h"
@@ -110,16 +112,29 @@ static void until_serving(int fd)
 	assert_true(recv(fd, answer, sizeof(answer), 0) > 0);
 }
 
+/* Not taken from the product's table: a row that grows there has to grow here, on purpose. */
+static const struct {
+	const char *role;
+	uint64_t caps;
+} rows[] = {
+	{ "nvml", CAP(27) | CAP(0) }, /* MKNOD, CHOWN */
+	{ "host", CAP(19) | CAP(2) }, /* SYS_PTRACE, DAC_READ_SEARCH */
+	{ "disk", CAP(24) },	      /* SYS_RESOURCE */
+};
+
+static void look_at(pid_t pid, uint64_t permitted, uint64_t effective)
+{
+	assert_true(status_field(pid, "CapPrm:") == permitted);
+	assert_true(status_field(pid, "CapBnd:") == permitted);
+	assert_true(status_field(pid, "CapEff:") == effective);
+	assert_true(status_field(pid, "CapInh:") == 0);
+	assert_true(status_field(pid, "CapAmb:") == 0);
+	assert_int_equal(status_field(pid, "NoNewPrivs:"), 1);
+	assert_int_equal(status_field(pid, "Seccomp:"), 2);
+}
+
 static void test_privileges(void **state)
 {
-	static const struct {
-		const char *role;
-		uint64_t caps;
-	} rows[] = {
-		{ "nvml", CAP(27) | CAP(0) }, /* MKNOD, CHOWN */
-		{ "host", CAP(19) | CAP(2) }, /* SYS_PTRACE, DAC_READ_SEARCH */
-		{ "disk", CAP(24) },	      /* SYS_RESOURCE */
-	};
 	uint64_t caps, all = status_field(getpid(), "CapPrm:"); /* a container has not all */
 	size_t i;
 	int fd;
@@ -133,14 +148,72 @@ static void test_privileges(void **state)
 
 		until_serving(fd);
 		caps = rows[i].caps & all;
-		assert_true(status_field(pid, "CapEff:") == caps);
-		assert_true(status_field(pid, "CapPrm:") == caps);
-		assert_true(status_field(pid, "CapBnd:") == caps);
-		assert_true(status_field(pid, "CapInh:") == 0);
-		assert_int_equal(status_field(pid, "NoNewPrivs:"), 1);
+		look_at(pid, caps, caps);
 		close(fd);
 		assert_int_equal(ended(pid), 0); /* the parent closed: that is the end */
 	}
+}
+
+static void ended_or_up(void *arg)
+{
+	(*(int *)arg)++;
+}
+
+/* The same for workers that come out of a spawner, and for that itself. */
+static void test_spawner(void **state)
+{
+	const struct spawner_conf conf = { .program = PROGRAM };
+	uint64_t all = status_field(getpid(), "CapPrm:"), keeps = CAP(8); /* SETPCAP */
+	struct loop *loop = loop_new();
+	struct worker_host host;
+	struct spawner *s;
+	pid_t spawner = 0;
+
+	(void)state;
+	assert_int_equal(spawner_start(loop, &conf, &s), 0);
+	host = spawner_host(s);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char path[64], line[512];
+		int gone = 0, fd;
+		void *handle;
+		struct sv rest;
+		pid_t pid;
+
+		keeps |= rows[i].caps;
+		assert_int_equal(
+		    host.start(host.ctx, loop, rows[i].role, ended_or_up, &gone, &fd, &handle), 0);
+		while (!host.pid(host.ctx, handle))
+			loop_turn(loop, 100);
+		pid = (pid_t)host.pid(host.ctx, handle);
+		assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+		until_serving(fd);
+		look_at(pid, rows[i].caps & all, rows[i].caps & all);
+		/* ps tells them from each other. */
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+		assert_int_equal(fsx_line(path, line, sizeof(line)), 0);
+		assert_string_equal(line, rows[i].role);
+		snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+		{
+			FILE *f = fopen(path, "r");
+			size_t n = fread(line, 1, sizeof(line), f);
+
+			fclose(f);
+			rest = sv_make(line, n);
+			assert_non_null(memmem(rest.p, rest.n, rows[i].role, 5));
+			assert_null(memmem(rest.p, rest.n, "spawner", 7));
+		}
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		assert_int_equal(fsx_line(path, line, sizeof(line)), 0);
+		spawner = (pid_t)strtol(strrchr(line, ')') + 4, NULL, 10);
+		kill(pid, SIGKILL);
+		while (!gone)
+			loop_turn(loop, 100);
+		host.release(host.ctx, handle);
+		close(fd);
+	}
+	look_at(spawner, keeps & all, 0);
+	spawner_free(&s);
+	loop_free(&loop);
 }
 
 static void test_broken_protocol(void **state)
@@ -241,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_privileges),
+		cmocka_unit_test(test_spawner),
 		cmocka_unit_test(test_broken_protocol),
 		cmocka_unit_test(test_no_socket),
 		cmocka_unit_test(test_dies_with_its_parent),
