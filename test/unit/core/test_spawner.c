@@ -384,6 +384,8 @@ static void test_refuses(void **state)
 	lab_start(&l, "--refuse");
 	a.w = worker_new(l.loop, &l.host, "nvml");
 	assert_int_equal(call(&l, &a, WHO, CALL_MS), -EIO);
+	for (int i = 0; !l.lost && i < LOOKS; i++)
+		loop_turn(l.loop, LOOK_MS);
 	assert_int_equal(l.lost, 1);
 	worker_free(&a.w);
 	lab_stop(&l);
