@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "transport/fair.h"
 #include "transport/sock.h"
 
 /*
@@ -25,6 +26,8 @@ enum {
 	CONNECTIONS_MAX = 64,
 	HEADERS_MAX = 8192,
 	BODY_OUT_MAX = 16 * 1024 * 1024, /* a page of metrics has 100 kB */
+	/* Of what a client sends ahead: evhttp reads on while an answer is being written. */
+	INPUT_MAX = 2 * HEADERS_MAX,
 	SILENCE_S = 10,
 	/* From accept, or from the last answer, to the next whole request: the allowed silence
 	 * before it and then 10 s for it. */
@@ -52,7 +55,7 @@ struct listener {
 struct entry {
 	int fd;
 	ino_t ino;
-	uint64_t since_ms;
+	uint64_t since_ms, peer;
 };
 
 struct http {
@@ -104,19 +107,19 @@ static void on_sweep(void *arg)
 		loop_timer_set(&h->sweep, REQUEST_MS / 4);
 }
 
-/* The one whose accept or last whole request is longest ago, unless all are busy just now. */
+/* Of the peer with most connections the one whose accept or last whole request is longest ago. */
 static void make_room(struct http *h)
 {
-	struct entry *oldest = &h->entries[0];
-	size_t i;
+	struct fair_place places[CONNECTIONS_MAX];
+	size_t i, held;
 
-	for (i = 1; i < h->entries_n; i++)
-		if (h->entries[i].since_ms < oldest->since_ms)
-			oldest = &h->entries[i];
-	if (loop_now_ms(h->loop) - oldest->since_ms < SHY_MS)
+	for (i = 0; i < h->entries_n; i++)
+		places[i] = (struct fair_place){ h->entries[i].peer, h->entries[i].since_ms, 0 };
+	i = fair_victim(places, h->entries_n, &held);
+	if (held <= CONNECTIONS_MAX / 2 && loop_now_ms(h->loop) - places[i].since_ms < SHY_MS)
 		return;
-	(void)shutdown(oldest->fd, SHUT_RDWR);
-	*oldest = h->entries[--h->entries_n];
+	(void)shutdown(h->entries[i].fd, SHUT_RDWR);
+	h->entries[i] = h->entries[--h->entries_n];
 }
 
 static void turn_away(struct http *h, int fd)
@@ -138,7 +141,8 @@ static void enter(struct http *h, int fd)
 		turn_away(h, fd);
 		return;
 	}
-	h->entries[h->entries_n++] = (struct entry){ fd, st.st_ino, loop_now_ms(h->loop) };
+	h->entries[h->entries_n++] =
+	    (struct entry){ fd, st.st_ino, loop_now_ms(h->loop), sock_peer(fd) };
 	if (!loop_timer_armed(&h->sweep))
 		loop_timer_set(&h->sweep, REQUEST_MS / 4);
 }
@@ -167,6 +171,7 @@ static struct bufferevent *on_accepted(struct event_base *base, void *arg)
 	struct http *h = arg;
 
 	must(bev);
+	bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
 	if (h->fresh_n == CONNECTIONS_MAX)
 		on_task(h);
 	h->accepted++;
@@ -263,6 +268,21 @@ static const struct http_route *find_route(const struct http *h, const char *pat
 	return NULL;
 }
 
+/*
+ * Nobody has a reason to send a body, and evhttp and a proxy in front of it may disagree on where
+ * one ends (RFC 9112 11.2): what follows is not taken for a request.
+ */
+static bool announces_body(struct evhttp_request *req)
+{
+	const struct evkeyval *kv;
+
+	for (kv = evhttp_request_get_input_headers(req)->tqh_first; kv; kv = kv->next.tqe_next)
+		if (!strcasecmp(kv->key, "Transfer-Encoding") ||
+		    (!strcasecmp(kv->key, "Content-Length") && strcmp(kv->value, "0") != 0))
+			return true;
+	return false;
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
@@ -278,7 +298,12 @@ static void on_request(struct evhttp_request *req, void *arg)
 	buf_init(&body, BODY_OUT_MAX);
 	reply.body = &body;
 	route = path ? find_route(h, path) : NULL;
-	if (route) {
+	if (announces_body(req)) {
+		reply.status = 400;
+		buf_puts(&body, "a request here has no body\n");
+		must(evhttp_add_header(evhttp_request_get_output_headers(req), "Connection",
+				       "close") == 0);
+	} else if (route) {
 		route->fn(route->ctx, query ? query : "", &reply);
 	} else {
 		reply.status = 404;
