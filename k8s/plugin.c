@@ -453,18 +453,19 @@ static size_t list_length(const struct list *l)
 }
 
 /* By the oldest stream of whoever has most: the kubelet has one. */
-static void make_room(struct plugin *p)
+static void make_room(struct plugin *p, uint64_t newcomer)
 {
 	struct fair_place places[HEALTH_STREAMS_MAX];
 	struct health_stream *streams[HEALTH_STREAMS_MAX], *h;
-	size_t n = 0, held;
+	bool greedy;
+	size_t n = 0;
 
 	list_for_each (i, &p->health) {
 		streams[n] = list_entry(i, struct health_stream, node);
 		places[n] = (struct fair_place){ streams[n]->peer, n, 0 };
 		n++;
 	}
-	h = streams[fair_victim(places, n, &held)];
+	h = streams[fair_victim(places, n, newcomer, &greedy)];
 	list_remove(&h->node);
 	grpc_call_fail(h->call, GRPC_RESOURCE_EXHAUSTED,
 		       "%d health streams are open, a new one takes this one's place",
@@ -487,7 +488,7 @@ static void on_health_watch(void *ctx, struct grpc_call *call, struct sv message
 		return;
 	}
 	if (list_length(&p->health) >= HEALTH_STREAMS_MAX)
-		make_room(p);
+		make_room(p, grpc_call_peer(call));
 	h = MEM_NEW(struct health_stream);
 	h->call = call;
 	h->peer = grpc_call_peer(call);

@@ -11,7 +11,8 @@ struct fair_place {
 	unsigned rank;	   /* of one peer's places the lower rank goes, whatever its age */
 };
 /*
- * Index of the place to take; n > 0. Peers that hold equally many count as one. *held: how many
- * places that peer has.
+ * Index of the place to take for one more of `newcomer`; n > 0. Peers that hold equally many count
+ * as one. *greedy: its peer has more than half of all places, or would still have more than the
+ * newcomer; else only a place that is of no use should go.
  */
-size_t fair_victim(const struct fair_place *v, size_t n, size_t *held);
+size_t fair_victim(const struct fair_place *v, size_t n, uint64_t newcomer, bool *greedy);

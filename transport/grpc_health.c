@@ -119,18 +119,19 @@ static void watch_tell(struct watch *w, GrpcHealth__ServingStatus status)
 		w->last = status;
 }
 
-static void make_room(struct grpc_health *h)
+static void make_room(struct grpc_health *h, uint64_t newcomer)
 {
 	struct fair_place places[WATCHES_MAX];
 	struct watch *watches[WATCHES_MAX], *w;
-	size_t n = 0, held;
+	bool greedy;
+	size_t n = 0;
 
 	list_for_each (i, &h->watches) {
 		watches[n] = list_entry(i, struct watch, node);
 		places[n] = (struct fair_place){ watches[n]->peer, n, 0 }; /* oldest first */
 		n++;
 	}
-	w = watches[fair_victim(places, n, &held)];
+	w = watches[fair_victim(places, n, newcomer, &greedy)];
 	grpc_call_fail(w->call, GRPC_RESOURCE_EXHAUSTED,
 		       "%d watches are open, a new one takes this one's place", WATCHES_MAX);
 	watch_free(w);
@@ -148,7 +149,7 @@ static void on_watch(void *ctx, struct grpc_call *c, struct sv message)
 	known = knows(h, q->service);
 	grpc_health__check_request__free_unpacked(q, NULL);
 	if (h->watches_n >= WATCHES_MAX)
-		make_room(h);
+		make_room(h, grpc_call_peer(c));
 	w = MEM_NEW(struct watch);
 	w->health = h;
 	w->call = c;

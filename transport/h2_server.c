@@ -365,12 +365,13 @@ static unsigned rank_of(const struct conn *c, uint64_t now)
 }
 
 /* NULL: nobody has more than a share, and all have something to do. */
-static struct conn *who_goes(const struct h2_server *s)
+static struct conn *who_goes(const struct h2_server *s, uint64_t newcomer)
 {
-	size_t n = 0, at, held, open = s->conns_n - s->closing_n;
+	size_t n = 0, at, open = s->conns_n - s->closing_n;
 	struct fair_place *places = mem_calloc(open, sizeof(*places));
 	struct conn **conns = mem_calloc(open, sizeof(*conns)), *victim = NULL;
 	uint64_t now = loop_now_ms(s->loop);
+	bool greedy;
 
 	list_for_each (i, &s->conns) {
 		struct conn *c = list_entry(i, struct conn, node);
@@ -380,22 +381,22 @@ static struct conn *who_goes(const struct h2_server *s)
 		places[n] = (struct fair_place){ c->peer, c->idle_since_ms, rank_of(c, now) };
 		conns[n++] = c;
 	}
-	at = fair_victim(places, n, &held);
-	if (places[at].rank != RANK_BUSY || held > s->conf.connections_max / 2)
+	at = fair_victim(places, n, newcomer, &greedy);
+	if (greedy || places[at].rank != RANK_BUSY)
 		victim = conns[at];
 	mem_free(places);
 	mem_free(conns);
 	return victim;
 }
 
-static bool make_room(struct h2_server *s)
+static bool make_room(struct h2_server *s, uint64_t newcomer)
 {
 	size_t max = s->conf.connections_max;
 	struct conn *c;
 
 	if (s->conns_n - s->closing_n < max)
 		return true;
-	c = who_goes(s);
+	c = who_goes(s, newcomer);
 	if (!c)
 		return false;
 	if (c->state != CONN_OPEN || h2_streams(c->h2) || s->conns_n >= 2 * max) {
@@ -434,7 +435,7 @@ static void admit(struct listener *l, int fd)
 
 	if (!peer_allowed(s, l, fd)) {
 		turn_away(l, &fd, "the peer is not root");
-	} else if (!make_room(s)) {
+	} else if (!make_room(s, sock_peer(fd))) {
 		turn_away(l, &fd, "too many, all busy");
 	} else {
 		conn_new(s, fd, l->tls);

@@ -32,6 +32,8 @@ enum {
 	/* From accept, or from the last answer, to the next whole request: the allowed silence
 	 * before it and then 10 s for it. */
 	REQUEST_MS = 20000,
+	/* Of one turn: who comes with a crowd is heard before the crowd has taken its place. */
+	ACCEPTS_MAX = 16,
 	ACCEPT_PAUSE_MS = 100, /* out of descriptors */
 	SHY_MS = 1000,	       /* a client that wants something asks sooner */
 	ROUTES_MAX = 16,
@@ -108,15 +110,16 @@ static void on_sweep(void *arg)
 }
 
 /* Of the peer with most connections the one whose accept or last whole request is longest ago. */
-static void make_room(struct http *h)
+static void make_room(struct http *h, uint64_t newcomer)
 {
 	struct fair_place places[CONNECTIONS_MAX];
-	size_t i, held;
+	bool greedy;
+	size_t i;
 
 	for (i = 0; i < h->entries_n; i++)
 		places[i] = (struct fair_place){ h->entries[i].peer, h->entries[i].since_ms, 0 };
-	i = fair_victim(places, h->entries_n, &held);
-	if (held <= CONNECTIONS_MAX / 2 && loop_now_ms(h->loop) - places[i].since_ms < SHY_MS)
+	i = fair_victim(places, h->entries_n, newcomer, &greedy);
+	if (!greedy && loop_now_ms(h->loop) - places[i].since_ms < SHY_MS)
 		return;
 	(void)shutdown(h->entries[i].fd, SHUT_RDWR);
 	h->entries[i] = h->entries[--h->entries_n];
@@ -136,7 +139,7 @@ static void enter(struct http *h, int fd)
 	if (h->entries_n == CONNECTIONS_MAX)
 		forget_closed(h);
 	if (h->entries_n == CONNECTIONS_MAX)
-		make_room(h);
+		make_room(h, sock_peer(fd));
 	if (h->entries_n == CONNECTIONS_MAX || fstat(fd, &st) < 0) {
 		turn_away(h, fd);
 		return;
@@ -164,6 +167,15 @@ static void on_task(void *arg)
 	}
 }
 
+/* evhttp would accept as long as anybody comes. */
+static void pause_accepting(struct http *h)
+{
+	for (size_t i = 0; i < h->listeners_n; i++)
+		if (h->listeners[i].open &&
+		    h->accepted - h->listeners[i].accepted_before >= ACCEPTS_MAX)
+			(void)evconnlistener_disable(h->listeners[i].ev);
+}
+
 /* evhttp asks for each connection's bufferevent: the only word it gives of a new one. */
 static struct bufferevent *on_accepted(struct event_base *base, void *arg)
 {
@@ -175,6 +187,7 @@ static struct bufferevent *on_accepted(struct event_base *base, void *arg)
 	if (h->fresh_n == CONNECTIONS_MAX)
 		on_task(h);
 	h->accepted++;
+	pause_accepting(h);
 	bufferevent_incref(bev);
 	h->fresh[h->fresh_n++] = bev;
 	loop_task_post(&h->task);

@@ -178,7 +178,7 @@ class Node:
         argv = [work.bin + '/tundra', 'node', '--node-name', name, '--kubeconfig', kubeconfig or dev.kubeconfig]
         for flag, value in (('kubelet-plugins-directory-path', self.dir + '/plugins'),
                             ('kubelet-registrar-directory-path', self.dir + '/plugins_registry'),
-                            ('cdi-root', self.dir + '/cdi'), ('run-directory', self.dir + '/run'),
+                            ('cdi-root', self.dir + '/cdi'), ('run-directory', self.dir + '/private'),
                             ('container-driver-root', gpus), ('nvidia-driver-root', gpus), ('dev-root', gpus + '/dev'),
                             ('proc-root', gpus + '/proc'), ('sys-root', gpus + '/sys'),
                             ('http-endpoint', '127.0.0.1:%d' % self.http[1]), ('healthcheck-port', str(self.health[1]))):
@@ -187,7 +187,7 @@ class Node:
         self.cost = Process(self.process.pid)
         self.dra = self.dir + '/plugins/gpu.nvidia.com/dra.sock'
         self.registration = self.dir + '/plugins_registry/gpu.nvidia.com-reg.sock'
-        self.status = self.dir + '/run/status.sock'
+        self.status = self.dir + '/private/status.sock'
         self.kubelet = self.watcher = None
 
     def alive(self):

@@ -6,10 +6,10 @@ from node import MB, Dev, Node, Failed, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIES = ('wrong-id', 'huge', 'long', 'garbage', 'twice', 'wrong-method', 'wrong-status', 'unasked', 'half', 'flood', 'end', 'silent')
-WATCH_S = 3
+WATCH_S = 1.5
 # 0.1 s doubled, half of it jitter; the process of two roles, and those that hold none.
-STARTS_MAX = 12
-PEAK_MB, CPU_S = 40, 2.0
+STARTS_MAX = 8
+PEAK_MB, CPU_S = 40, 0.8
 
 
 def attack(work, dev, lie):
