@@ -211,6 +211,9 @@ def half_messages(a):
         reader = wire.Reader(s)
         try:
             s.sendall(hello())
+            while reader.frame(a.until)[0] != SETTINGS:
+                pass
+            s.sendall(frame(SETTINGS, ACK, 0))  # only then do the windows that we give hold
             window = 65535  # of the connection; more is given at once
             for stream in range(1, 2 * a.target['streams'], 2):
                 body = struct.pack('>BI', 0, a.target['message']) + bytes(size - 5 - 1)
@@ -563,7 +566,7 @@ ROWS = [
     Row(garbage, GRPC),
     Row(tls_hello, GRPC + ('http',)),
     Row(huge_frame, GRPC),
-    Row(half_messages, GRPC, cut=False, mb=40, cpu=0.5),
+    Row(half_messages, GRPC, cut=False, mb=40, cpu=0.5, seconds=0.8),
     Row(promised, GRPC, cut=False, cpu=0.5),
     Row(unread, GRPC, cut=False, cpu=0.5),
     Row(no_window, GRPC, cut=False, cpu=0.5),
@@ -579,7 +582,7 @@ ROWS = [
     Row(http_endless_body, ('http',)),
     Row(http_endless_chunks, ('http',)),
     Row(http_pipeline, ('http',), cut=False, cpu=0.5),
-    Row(http_pipeline_unread, ('http',), cut=False, cpu=0.5),
+    Row(http_pipeline_unread, ('http',), cut=False, mb=2, cpu=0.5),
     Row(http_unread, ('http',), cut=False, mb=16, seconds=0.8),
     Row(http_half, ('http',), cut=False, seconds=0.8),
 ]

@@ -6,6 +6,8 @@ from node import MB, Dev, Node, Failed, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIES = ('wrong-id', 'huge', 'long', 'garbage', 'twice', 'wrong-method', 'wrong-status', 'unasked', 'half', 'flood', 'end', 'silent')
+# What breaks the protocol is ended at once; the others only make their answers worthless.
+KILLED = ('wrong-id', 'huge', 'twice', 'flood')
 WATCH_S = 1.5
 # 0.1 s doubled, half of it jitter; the process of two roles, and those that hold none.
 STARTS_MAX = 8
@@ -15,6 +17,7 @@ PEAK_MB, CPU_S = 40, 0.8
 def attack(work, dev, lie):
     """What was wrong, and what it cost: the node goes on serving, and neither spins nor grows."""
     work.env.update(LIAR_ROLE='nvml', LIAR_LIE=lie, LIAR_REAL=work.bin + '/tundra-worker')
+    logged = len(work.log('w')) if os.path.exists(work.path('w.log')) else 0
     node = Node(work, dev, 'w', '--worker-path', HERE + '/liar.py')
     wait_for('tundra node', lambda: node.process.poll() is not None or not node.probe())
     node.alive()
@@ -31,6 +34,8 @@ def attack(work, dev, lie):
         wrong.append('%.2f s of CPU' % cpu)
     if starts > STARTS_MAX:
         wrong.append('%d workers were started in %d s' % (starts, WATCH_S))
+    if lie in KILLED and 'worker broke its stream and is killed' not in work.log('w')[logged:]:
+        wrong.append('the worker was not ended')
     node.process.terminate()
     if node.process.wait(20):
         wrong.append('it ended with %d' % node.process.returncode)
