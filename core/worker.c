@@ -28,6 +28,7 @@ enum {
 	READ_CHUNK = 16 << 10,
 	READ_TURN_MAX = 512 << 10, /* then the rest of the loop gets its turn */
 	OUT_KEEP = 64 << 10,	   /* buffers above this are given back when empty */
+	NOTICES_PER_S = 1000,	   /* a GPU that fails tells some hundred; beyond, it floods us */
 	HELLO_MS = 10000,	   /* from start to the first answer, on a node that boots */
 	REAP_MS = 5000,		   /* SIGKILL takes milliseconds, or state D */
 	BACKOFF_FIRST_MS = 100,
@@ -77,6 +78,8 @@ struct worker {
 	struct worker_stats stats;
 	void (*on_notice)(void *arg, uint16_t method, struct sv body);
 	void *on_notice_arg;
+	uint64_t notices_ms; /* when their second began */
+	unsigned notices;
 	void (*on_state)(void *arg, enum worker_state state);
 	void *on_state_arg;
 };
@@ -512,15 +515,28 @@ static bool take_answer(struct worker *w, const struct worker_frame *f, struct s
 	return true;
 }
 
+static bool take_notice(struct worker *w, const struct worker_frame *f, struct sv body)
+{
+	uint64_t now = loop_now_ms(w->loop);
+
+	if (now - w->notices_ms >= 1000) {
+		w->notices_ms = now;
+		w->notices = 0;
+	}
+	if (++w->notices > NOTICES_PER_S)
+		return false;
+	if (w->on_notice)
+		w->on_notice(w->on_notice_arg, f->method, body);
+	return true;
+}
+
 static bool take_frame(struct worker *w, const struct worker_frame *f, struct sv body)
 {
 	if (sm_state(&w->sm) == WORKER_STARTING)
 		move(w, WORKER_UP);
 	if (f->id)
 		return take_answer(w, f, body);
-	if (w->on_notice)
-		w->on_notice(w->on_notice_arg, f->method, body);
-	return true;
+	return take_notice(w, f, body);
 }
 
 static void take_frames(struct worker *w)

@@ -68,7 +68,7 @@ uint64_t worker_call(struct worker *w, uint16_t method, struct sv body, uint32_t
 		     worker_fn fn, void *arg);
 /* fn will not be called. What was sent still counts: the worker must answer it in time. */
 void worker_cancel(struct worker *w, uint64_t id);
-/* What the worker tells unasked (id 0), e.g. events. */
+/* What the worker tells unasked (id 0), e.g. events. More than 1000 in a second end it. */
 void worker_on_notice(struct worker *w, void (*fn)(void *arg, uint16_t method, struct sv body),
 		      void *arg);
 /* Each time a process came up (WORKER_UP) or ended (WORKER_DOWN). */

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "third_party/kubelet/dra.pb-c.h"
+#include "transport/fair.h"
 #include "transport/grpc_client.h"
 
 #define CLAIMS_PER_CALL_MAX                                                                        \
@@ -48,6 +49,7 @@ struct batch {
 struct health_stream {
 	struct list node;
 	struct grpc_call *call;
+	uint64_t peer;
 };
 
 /* ---- answers ---- */
@@ -450,6 +452,27 @@ static size_t list_length(const struct list *l)
 	return n;
 }
 
+/* By the oldest stream of whoever has most: the kubelet has one. */
+static void make_room(struct plugin *p, uint64_t newcomer)
+{
+	struct fair_place places[HEALTH_STREAMS_MAX];
+	struct health_stream *streams[HEALTH_STREAMS_MAX], *h;
+	bool greedy;
+	size_t n = 0;
+
+	list_for_each (i, &p->health) {
+		streams[n] = list_entry(i, struct health_stream, node);
+		places[n] = (struct fair_place){ streams[n]->peer, n, 0 };
+		n++;
+	}
+	h = streams[fair_victim(places, n, newcomer, &greedy)];
+	list_remove(&h->node);
+	grpc_call_fail(h->call, GRPC_RESOURCE_EXHAUSTED,
+		       "%d health streams are open, a new one takes this one's place",
+		       HEALTH_STREAMS_MAX);
+	mem_free(h);
+}
+
 /*
  * The kubelet 1.36 opens this stream on every plugin and tries again every 5 s when it is refused;
  * held open it costs nothing. Nothing is reported yet: a device without a report is Unknown.
@@ -464,13 +487,11 @@ static void on_health_watch(void *ctx, struct grpc_call *call, struct sv message
 		grpc_call_fail(call, GRPC_UNAVAILABLE, "shutting down");
 		return;
 	}
-	if (list_length(&p->health) >= HEALTH_STREAMS_MAX) {
-		grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "more than %d health streams",
-			       HEALTH_STREAMS_MAX);
-		return;
-	}
+	if (list_length(&p->health) >= HEALTH_STREAMS_MAX)
+		make_room(p, grpc_call_peer(call));
 	h = MEM_NEW(struct health_stream);
 	h->call = call;
+	h->peer = grpc_call_peer(call);
 	list_push(&p->health, &h->node);
 	grpc_call_on_cancel(call, on_health_end, h);
 	grpc_call_open(call);

@@ -5,6 +5,7 @@
 #include "core/list.h"
 #include "core/mem.h"
 #include "third_party/grpc/health.pb-c.h"
+#include "transport/fair.h"
 
 /*
  * Check asks `serving` when it is called. A Watch is told the state when it opens and when it
@@ -12,13 +13,16 @@
  */
 enum {
 	NAMES_MAX = 8,
-	WATCHES_MAX = 64, /* probes and load balancers hold one each */
+	/* Probes and load balancers hold one each. One more takes the place of the oldest of
+	 * whoever has most: refusing would leave the port to 64 strangers. */
+	WATCHES_MAX = 64,
 };
 
 struct watch {
 	struct list node;
 	struct grpc_health *health;
 	struct grpc_call *call;
+	uint64_t peer;
 	GrpcHealth__ServingStatus last;
 };
 
@@ -115,6 +119,24 @@ static void watch_tell(struct watch *w, GrpcHealth__ServingStatus status)
 		w->last = status;
 }
 
+static void make_room(struct grpc_health *h, uint64_t newcomer)
+{
+	struct fair_place places[WATCHES_MAX];
+	struct watch *watches[WATCHES_MAX], *w;
+	bool greedy;
+	size_t n = 0;
+
+	list_for_each (i, &h->watches) {
+		watches[n] = list_entry(i, struct watch, node);
+		places[n] = (struct fair_place){ watches[n]->peer, n, 0 }; /* oldest first */
+		n++;
+	}
+	w = watches[fair_victim(places, n, newcomer, &greedy)];
+	grpc_call_fail(w->call, GRPC_RESOURCE_EXHAUSTED,
+		       "%d watches are open, a new one takes this one's place", WATCHES_MAX);
+	watch_free(w);
+}
+
 static void on_watch(void *ctx, struct grpc_call *c, struct sv message)
 {
 	GrpcHealth__CheckRequest *q = parse(c, message);
@@ -126,13 +148,12 @@ static void on_watch(void *ctx, struct grpc_call *c, struct sv message)
 		return;
 	known = knows(h, q->service);
 	grpc_health__check_request__free_unpacked(q, NULL);
-	if (h->watches_n >= WATCHES_MAX) {
-		grpc_call_fail(c, GRPC_RESOURCE_EXHAUSTED, "%d watches are open", WATCHES_MAX);
-		return;
-	}
+	if (h->watches_n >= WATCHES_MAX)
+		make_room(h, grpc_call_peer(c));
 	w = MEM_NEW(struct watch);
 	w->health = h;
 	w->call = c;
+	w->peer = grpc_call_peer(c);
 	h->watches_n++;
 	list_push(&h->watches, &w->node);
 	grpc_call_on_cancel(c, on_watch_cancel, w);

@@ -551,6 +551,11 @@ const char *grpc_call_path(const struct grpc_call *c)
 	return c->method->path;
 }
 
+uint64_t grpc_call_peer(const struct grpc_call *c)
+{
+	return c->h2 ? h2_call_peer(c->h2) : 0;
+}
+
 void grpc_call_on_cancel(struct grpc_call *c, void (*fn)(void *arg, struct grpc_call *c), void *arg)
 {
 	c->cancel = fn;

@@ -58,6 +58,7 @@ size_t grpc_server_connections(const struct grpc_server *s);
 /* Monotonic loop time at which the peer gives up; UINT64_MAX without grpc-timeout. */
 uint64_t grpc_call_due_ms(const struct grpc_call *c);
 const char *grpc_call_path(const struct grpc_call *c);
+uint64_t grpc_call_peer(const struct grpc_call *c); /* sock_peer(); while it is not over */
 /*
  * Called when the peer went away first (reset, deadline, connection lost): the call is dead after
  * it and must not be answered. Not called once the answer was given.

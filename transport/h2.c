@@ -12,12 +12,12 @@ enum {
 	OUT_CAP = 1 << 30, /* of one body; owners refuse long before, beyond it is our bug */
 	/*
 	 * Frames that cost us work and bring nothing (PING, SETTINGS, PRIORITY, empty DATA,
-	 * WINDOW_UPDATE, RST_STREAM, CONTINUATION, HEADERS that are refused or announce an interim
-	 * answer): a stock that useful frames refill and time too. A peer that has spent it gets
-	 * ENHANCE_YOUR_CALM. grpc-go's BDP estimator sends one PING per DATA it reads, so each
-	 * useful frame must pay for a few. What waits in nghttp2 for a peer that does not read
-	 * (acknowledgements, resets) is bounded by this too: only useless frames are answered by
-	 * one that no open stream accounts for.
+	 * WINDOW_UPDATE, RST_STREAM, CONTINUATION, unknown types, HEADERS that are refused or
+	 * announce an interim answer): a stock that useful frames refill and time too. A peer that
+	 * has spent it gets ENHANCE_YOUR_CALM. grpc-go's BDP estimator sends one PING per DATA it
+	 * reads, so each useful frame must pay for a few. What waits in nghttp2 for a peer that
+	 * does not read (acknowledgements, resets) is bounded by this too: only useless frames are
+	 * answered by one that no open stream accounts for.
 	 */
 	CALM_STOCK = 2000,
 	CALM_PER_S = 100,
@@ -411,6 +411,9 @@ static void check_frame(struct h2 *h, const struct h2_frame *f)
 {
 	bool open = nghttp2_session_find_stream(h->ng, (int32_t)f->id) != NULL;
 
+	/* nghttp2 skips what it does not know without a word. */
+	if (f->type > NGHTTP2_CONTINUATION)
+		spend(h);
 	if (h->client || h->leaving || !h2_frames_is_late(&h->frames, f, open))
 		return;
 	if (f->type == NGHTTP2_HEADERS) {

@@ -368,21 +368,26 @@ static void retire(struct link *k)
 		link_free(list_entry(h->old.next, struct link, node), -ECONNRESET);
 }
 
+/* As retire(). One that was of no use must not be followed by the next at once. */
+static void give_up(struct link *k)
+{
+	bool useless = k->state == LINK_UP && !k->finished && !lived_long(k);
+
+	retire(k);
+	if (useless)
+		hold_off(k->client);
+}
+
 static void on_goaway(void *arg, uint32_t code, struct sv text)
 {
 	struct link *k = arg;
 	struct h2_client *h = k->client;
-	bool useless;
 
 	h->stats.goaways++;
 	if (code != H2_NO_ERROR)
 		log_warn("the server ends the connection", LOG_S("server", h->authority),
 			 LOG_I("code", code), LOG_SV("text", text));
-	/* One that was of no use must not be followed by the next at once. */
-	useless = k->state == LINK_UP && !k->finished && !lived_long(k);
-	retire(k);
-	if (useless)
-		hold_off(h);
+	give_up(k);
 }
 
 static void on_pong(void *arg)
@@ -656,8 +661,8 @@ static bool start(struct link *k, struct h2_request *r)
 	bool end = !r->conf.body.n;
 
 	if (h2_request(k->h2, &r->stream, r->conf.headers, r->conf.headers_n, end) < 0) {
-		/* Refused by a GOAWAY, or its ids are used up. */
-		retire(k);
+		/* Refused by a GOAWAY, ours for what it did included, or its ids are used up. */
+		give_up(k);
 		h2_goaway(k->h2, H2_NO_ERROR);
 		return false;
 	}

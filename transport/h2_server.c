@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "transport/fair.h"
 #include "transport/sock.h"
 #include "transport/stream.h"
 #include "transport/tls.h"
@@ -13,6 +14,7 @@ enum {
 	STREAMS_MAX = 1024,
 	CONNECTIONS_MAX = 64,
 	QUEUED_MAX = 16 * 1024 * 1024,
+	QUEUED_ALL_MAX = 32 * 1024 * 1024, /* of all connections: each at its own would be 1 GiB */
 	LISTENERS_MAX = 8,
 	STREAM_WINDOW = 256 * 1024, /* a message of 4 MiB takes 16 round trips, not 64 */
 	CONN_WINDOW = 1024 * 1024,
@@ -45,7 +47,7 @@ struct conn {
 	struct stream *stream;
 	struct h2 *h2;
 	struct loop_timer timer;
-	uint64_t idle_since_ms;
+	uint64_t idle_since_ms, peer;
 	enum conn_state state;
 };
 
@@ -68,6 +70,7 @@ struct h2_server {
 	void (*idle)(void *arg);
 	void *idle_arg;
 	struct loop_task idle_task;
+	struct loop_task shed; /* connections, when unread answers are too many */
 };
 
 static void check_idle(struct h2_server *s)
@@ -336,6 +339,7 @@ static void conn_new(struct h2_server *s, int fd, struct tls_server *tls)
 
 	c->server = s;
 	c->idle_since_ms = loop_now_ms(s->loop);
+	c->peer = sock_peer(fd);
 	list_push(&s->conns, &c->node);
 	s->conns_n++;
 	loop_timer_init(&c->timer, s->loop, on_conn_timer, c);
@@ -348,39 +352,57 @@ static void conn_new(struct h2_server *s, int fd, struct tls_server *tls)
 
 /* Accepting */
 
-/* The one in that state that has had nothing to do since the longest, and since `before`. */
-static struct conn *longest_idle(const struct h2_server *s, enum conn_state state, uint64_t before)
+/* Who has said nothing goes before who has nothing to say, and that before who is served. */
+enum { RANK_SILENT, RANK_IDLE, RANK_BUSY };
+
+static unsigned rank_of(const struct conn *c, uint64_t now)
 {
-	struct conn *oldest = NULL;
-
-	list_for_each (n, &s->conns) {
-		struct conn *c = list_entry(n, struct conn, node);
-
-		if (c->state == state && !h2_streams(c->h2) && c->idle_since_ms <= before &&
-		    (!oldest || c->idle_since_ms < oldest->idle_since_ms))
-			oldest = c;
-	}
-	return oldest;
+	if (h2_streams(c->h2))
+		return RANK_BUSY;
+	if (c->state == CONN_OPEN)
+		return RANK_IDLE;
+	return c->state == CONN_HELLO && now - c->idle_since_ms >= SHY_MS ? RANK_SILENT : RANK_BUSY;
 }
 
-/* Who has said nothing goes before who has nothing to say. */
-static bool make_room(struct h2_server *s)
+/* NULL: nobody has more than a share, and all have something to do. */
+static struct conn *who_goes(const struct h2_server *s, uint64_t newcomer)
+{
+	size_t n = 0, at, open = s->conns_n - s->closing_n;
+	struct fair_place *places = mem_calloc(open, sizeof(*places));
+	struct conn **conns = mem_calloc(open, sizeof(*conns)), *victim = NULL;
+	uint64_t now = loop_now_ms(s->loop);
+	bool greedy;
+
+	list_for_each (i, &s->conns) {
+		struct conn *c = list_entry(i, struct conn, node);
+
+		if (c->state == CONN_CLOSING)
+			continue;
+		places[n] = (struct fair_place){ c->peer, c->idle_since_ms, rank_of(c, now) };
+		conns[n++] = c;
+	}
+	at = fair_victim(places, n, newcomer, &greedy);
+	if (greedy || places[at].rank != RANK_BUSY)
+		victim = conns[at];
+	mem_free(places);
+	mem_free(conns);
+	return victim;
+}
+
+static bool make_room(struct h2_server *s, uint64_t newcomer)
 {
 	size_t max = s->conf.connections_max;
-	uint64_t now = loop_now_ms(s->loop);
-	struct conn *c = NULL;
+	struct conn *c;
 
 	if (s->conns_n - s->closing_n < max)
 		return true;
-	if (now >= SHY_MS)
-		c = longest_idle(s, CONN_HELLO, now - SHY_MS);
-	if (c) {
+	c = who_goes(s, newcomer);
+	if (!c)
+		return false;
+	if (c->state != CONN_OPEN || h2_streams(c->h2) || s->conns_n >= 2 * max) {
 		conn_free(c);
 		return true;
 	}
-	c = s->conns_n < 2 * max ? longest_idle(s, CONN_OPEN, now) : NULL;
-	if (!c)
-		return false;
 	/* What it may be sending just now was not seen, and GOAWAY says so. */
 	h2_goaway(c->h2, H2_NO_ERROR);
 	conn_close(c);
@@ -413,7 +435,7 @@ static void admit(struct listener *l, int fd)
 
 	if (!peer_allowed(s, l, fd)) {
 		turn_away(l, &fd, "the peer is not root");
-	} else if (!make_room(s)) {
+	} else if (!make_room(s, sock_peer(fd))) {
 		turn_away(l, &fd, "too many, all busy");
 	} else {
 		conn_new(s, fd, l->tls);
@@ -517,6 +539,34 @@ void h2_server_adopt(struct h2_server *s, int fd)
 
 /* The server */
 
+/* All answers that wait; *most is who has most of them. */
+static size_t queued_all(const struct h2_server *s, struct conn **most)
+{
+	size_t all = 0;
+
+	*most = NULL;
+	list_for_each (n, &s->conns) {
+		struct conn *c = list_entry(n, struct conn, node);
+
+		all += h2_queued(c->h2);
+		if (!*most || h2_queued(c->h2) > h2_queued((*most)->h2))
+			*most = c;
+	}
+	return all;
+}
+
+static void on_shed(void *arg)
+{
+	struct h2_server *s = arg;
+	struct conn *most;
+
+	while (queued_all(s, &most) > QUEUED_ALL_MAX) {
+		log_warn("answers that nobody reads are too many, a connection ends",
+			 LOG_I("bytes", h2_queued(most->h2)));
+		conn_free(most);
+	}
+}
+
 struct h2_server *h2_server_new(struct loop *l, const struct h2_server_conf *conf)
 {
 	struct h2_server *s = MEM_NEW(struct h2_server);
@@ -531,6 +581,7 @@ struct h2_server *h2_server_new(struct loop *l, const struct h2_server_conf *con
 		s->conf.queued_max = QUEUED_MAX;
 	list_init(&s->conns);
 	loop_task_init(&s->idle_task, l, LOOP_TICK, on_idle_task, s);
+	loop_task_init(&s->shed, l, LOOP_TICK, on_shed, s);
 	return s;
 }
 
@@ -552,6 +603,7 @@ void h2_server_free(struct h2_server **sp)
 	while (!list_empty(&s->conns))
 		conn_free(list_entry(s->conns.next, struct conn, node));
 	loop_task_stop(&s->idle_task);
+	loop_task_stop(&s->shed);
 	loop_defer_free(s->loop, s, mem_free);
 }
 
@@ -606,15 +658,25 @@ void h2_call_respond(struct h2_call *c, int status, const struct h2_header *h, s
 
 void h2_call_write(struct h2_call *c, struct sv data)
 {
+	struct h2_server *s = c->conn->server;
 	struct h2 *h = c->stream.h2;
+	struct conn *most;
 
-	if (h && h2_queued(h) + data.n > c->conn->server->conf.queued_max) {
+	if (h && h2_queued(h) + data.n > s->conf.queued_max) {
 		log_warn("a client reads no answers, its connection ends");
 		h2_terminate(h, H2_ENHANCE_YOUR_CALM);
 		h2_reset(&c->stream, H2_ENHANCE_YOUR_CALM);
 		return;
 	}
 	h2_write(&c->stream, data);
+	/* Later: its other calls may be answered just now. */
+	if (h && queued_all(s, &most) > QUEUED_ALL_MAX)
+		loop_task_post(&s->shed);
+}
+
+uint64_t h2_call_peer(const struct h2_call *c)
+{
+	return c->conn->peer;
 }
 
 size_t h2_call_queued(const struct h2_call *c)

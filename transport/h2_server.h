@@ -31,7 +31,8 @@ struct h2_server_events {
 struct h2_server_conf {
 	unsigned streams_max, connections_max; /* 0 = 1024 per connection, 64 */
 	bool root_only;			       /* unix sockets: the peer's uid is 0 or ours */
-	/* Answers of one connection that its peer does not read; beyond, it ends. 0 = 16 MiB. */
+	/* Answers of one connection that its peer does not read; beyond, it ends. 0 = 16 MiB. Of
+	 * all together 32 MiB. */
 	size_t queued_max;
 	const struct h2_server_events *events;
 	void *arg;
@@ -64,6 +65,7 @@ void *h2_call_user(const struct h2_call *c);
 /* `end`: no body. Else h2_call_write() any number of times, then h2_call_end(). */
 void h2_call_respond(struct h2_call *c, int status, const struct h2_header *h, size_t n, bool end);
 void h2_call_write(struct h2_call *c, struct sv data); /* copied */
+uint64_t h2_call_peer(const struct h2_call *c);	       /* sock_peer() of its connection */
 size_t h2_call_queued(const struct h2_call *c);	       /* written and not yet taken */
 void h2_call_end(struct h2_call *c, const struct h2_header *trailers, size_t n);
 void h2_call_reset(struct h2_call *c, uint32_t code);

@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "transport/fair.h"
 #include "transport/sock.h"
 
 /*
@@ -25,10 +26,14 @@ enum {
 	CONNECTIONS_MAX = 64,
 	HEADERS_MAX = 8192,
 	BODY_OUT_MAX = 16 * 1024 * 1024, /* a page of metrics has 100 kB */
+	/* Of what a client sends ahead: evhttp reads on while an answer is being written. */
+	INPUT_MAX = 2 * HEADERS_MAX,
 	SILENCE_S = 10,
 	/* From accept, or from the last answer, to the next whole request: the allowed silence
 	 * before it and then 10 s for it. */
 	REQUEST_MS = 20000,
+	/* Of one turn: who comes with a crowd is heard before the crowd has taken its place. */
+	ACCEPTS_MAX = 16,
 	ACCEPT_PAUSE_MS = 100, /* out of descriptors */
 	SHY_MS = 1000,	       /* a client that wants something asks sooner */
 	ROUTES_MAX = 16,
@@ -52,7 +57,7 @@ struct listener {
 struct entry {
 	int fd;
 	ino_t ino;
-	uint64_t since_ms;
+	uint64_t since_ms, peer;
 };
 
 struct http {
@@ -104,19 +109,20 @@ static void on_sweep(void *arg)
 		loop_timer_set(&h->sweep, REQUEST_MS / 4);
 }
 
-/* The one whose accept or last whole request is longest ago, unless all are busy just now. */
-static void make_room(struct http *h)
+/* Of the peer with most connections the one whose accept or last whole request is longest ago. */
+static void make_room(struct http *h, uint64_t newcomer)
 {
-	struct entry *oldest = &h->entries[0];
+	struct fair_place places[CONNECTIONS_MAX];
+	bool greedy;
 	size_t i;
 
-	for (i = 1; i < h->entries_n; i++)
-		if (h->entries[i].since_ms < oldest->since_ms)
-			oldest = &h->entries[i];
-	if (loop_now_ms(h->loop) - oldest->since_ms < SHY_MS)
+	for (i = 0; i < h->entries_n; i++)
+		places[i] = (struct fair_place){ h->entries[i].peer, h->entries[i].since_ms, 0 };
+	i = fair_victim(places, h->entries_n, newcomer, &greedy);
+	if (!greedy && loop_now_ms(h->loop) - places[i].since_ms < SHY_MS)
 		return;
-	(void)shutdown(oldest->fd, SHUT_RDWR);
-	*oldest = h->entries[--h->entries_n];
+	(void)shutdown(h->entries[i].fd, SHUT_RDWR);
+	h->entries[i] = h->entries[--h->entries_n];
 }
 
 static void turn_away(struct http *h, int fd)
@@ -133,12 +139,13 @@ static void enter(struct http *h, int fd)
 	if (h->entries_n == CONNECTIONS_MAX)
 		forget_closed(h);
 	if (h->entries_n == CONNECTIONS_MAX)
-		make_room(h);
+		make_room(h, sock_peer(fd));
 	if (h->entries_n == CONNECTIONS_MAX || fstat(fd, &st) < 0) {
 		turn_away(h, fd);
 		return;
 	}
-	h->entries[h->entries_n++] = (struct entry){ fd, st.st_ino, loop_now_ms(h->loop) };
+	h->entries[h->entries_n++] =
+	    (struct entry){ fd, st.st_ino, loop_now_ms(h->loop), sock_peer(fd) };
 	if (!loop_timer_armed(&h->sweep))
 		loop_timer_set(&h->sweep, REQUEST_MS / 4);
 }
@@ -160,6 +167,15 @@ static void on_task(void *arg)
 	}
 }
 
+/* evhttp would accept as long as anybody comes. */
+static void pause_accepting(struct http *h)
+{
+	for (size_t i = 0; i < h->listeners_n; i++)
+		if (h->listeners[i].open &&
+		    h->accepted - h->listeners[i].accepted_before >= ACCEPTS_MAX)
+			(void)evconnlistener_disable(h->listeners[i].ev);
+}
+
 /* evhttp asks for each connection's bufferevent: the only word it gives of a new one. */
 static struct bufferevent *on_accepted(struct event_base *base, void *arg)
 {
@@ -167,9 +183,11 @@ static struct bufferevent *on_accepted(struct event_base *base, void *arg)
 	struct http *h = arg;
 
 	must(bev);
+	bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
 	if (h->fresh_n == CONNECTIONS_MAX)
 		on_task(h);
 	h->accepted++;
+	pause_accepting(h);
 	bufferevent_incref(bev);
 	h->fresh[h->fresh_n++] = bev;
 	loop_task_post(&h->task);
@@ -263,6 +281,21 @@ static const struct http_route *find_route(const struct http *h, const char *pat
 	return NULL;
 }
 
+/*
+ * Nobody has a reason to send a body, and evhttp and a proxy in front of it may disagree on where
+ * one ends (RFC 9112 11.2): what follows is not taken for a request.
+ */
+static bool announces_body(struct evhttp_request *req)
+{
+	const struct evkeyval *kv;
+
+	for (kv = evhttp_request_get_input_headers(req)->tqh_first; kv; kv = kv->next.tqe_next)
+		if (!strcasecmp(kv->key, "Transfer-Encoding") ||
+		    (!strcasecmp(kv->key, "Content-Length") && strcmp(kv->value, "0") != 0))
+			return true;
+	return false;
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
@@ -278,7 +311,12 @@ static void on_request(struct evhttp_request *req, void *arg)
 	buf_init(&body, BODY_OUT_MAX);
 	reply.body = &body;
 	route = path ? find_route(h, path) : NULL;
-	if (route) {
+	if (announces_body(req)) {
+		reply.status = 400;
+		buf_puts(&body, "a request here has no body\n");
+		must(evhttp_add_header(evhttp_request_get_output_headers(req), "Connection",
+				       "close") == 0);
+	} else if (route) {
 		route->fn(route->ctx, query ? query : "", &reply);
 	} else {
 		reply.status = 404;

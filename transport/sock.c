@@ -318,6 +318,35 @@ int sock_peer_uid(int fd, uid_t *uid)
 	return 0;
 }
 
+uint64_t sock_peer(int fd)
+{
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss), cred_len = sizeof(struct ucred);
+	struct ucred cred = { 0 };
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+	uint64_t key = 0;
+
+	if (getpeername(fd, (struct sockaddr *)&ss, &len) < 0)
+		return 0;
+	if (ss.ss_family == AF_INET) {
+		memcpy(&in, &ss, sizeof(in));
+		return in.sin_addr.s_addr;
+	}
+	if (ss.ss_family == AF_INET6) {
+		memcpy(&in6, &ss, sizeof(in6));
+		/* "::ffff:a.b.c.d": an IPv4 peer of a socket for both. */
+		if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+			memcpy(&key, in6.sin6_addr.s6_addr + 12, 4);
+		else
+			memcpy(&key, in6.sin6_addr.s6_addr, 8);
+		return key;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) < 0)
+		return 0;
+	return (uint64_t)cred.pid;
+}
+
 ptrdiff_t sock_read(int fd, void *p, size_t n)
 {
 	ssize_t r;

@@ -54,6 +54,12 @@ int sock_error(int fd) NODISCARD; /* 0 or the negative errno of a connect */
 int sock_pair(int fd[2]) NODISCARD;
 /* The peer's uid on a unix socket. */
 int sock_peer_uid(int fd, uid_t *uid) NODISCARD;
+/*
+ * Who is at the other end, for sharing places out: equal for connections of one IPv4 address, of
+ * one IPv6 /64 (what a single host may choose from), of one process on a unix socket (all those of
+ * other PID namespaces are one).
+ */
+uint64_t sock_peer(int fd);
 
 /* Bytes moved, 0 = end of file (read only), -EAGAIN, or another negative errno. */
 ptrdiff_t sock_read(int fd, void *p, size_t n) NODISCARD;

@@ -15,6 +15,14 @@ static const struct {
 	enum api_code code;
 	const char *text;
 } codes[] = {
+	{ 301, API_BAD_REQUEST,
+	  "a redirect, which is not followed: the server's address is wrong" },
+	{ 302, API_BAD_REQUEST,
+	  "a redirect, which is not followed: the server's address is wrong" },
+	{ 307, API_BAD_REQUEST,
+	  "a redirect, which is not followed: the server's address is wrong" },
+	{ 308, API_BAD_REQUEST,
+	  "a redirect, which is not followed: the server's address is wrong" },
 	{ 400, API_BAD_REQUEST, "Bad Request" },
 	{ 401, API_UNAUTHORIZED, "Unauthorized" },
 	{ 403, API_FORBIDDEN, "Forbidden" },

@@ -621,6 +621,27 @@ static void notices_are_told(void **state)
 	assert_int_equal(worker_stats(f->w)->state, WORKER_UP);
 }
 
+/* As many as there may be in a second are told; the next one is a flood, and the process ends. */
+static void notices_are_limited(void **state)
+{
+	struct fake *f = *state;
+	int i;
+
+	ask(f, 'a', 60000);
+	turn(f);
+	asked(f, 0);
+	for (i = 0; i < 1000; i++) {
+		assert_int_equal(worker_notify(f->proc[0].fd, 42, SV("")), 0);
+		if (i % 50 == 0)
+			turn(f);
+	}
+	turn(f);
+	assert_int_equal(worker_stats(f->w)->state, WORKER_UP);
+	assert_int_equal(worker_notify(f->proc[0].fd, 42, SV("")), 0);
+	turn(f);
+	assert_int_not_equal(worker_stats(f->w)->state, WORKER_UP);
+}
+
 /* Readable and overdue in one turn, because we were busy: needs the real clock. */
 static void answer_that_waited_for_us_is_in_time(void **state)
 {
@@ -666,6 +687,7 @@ int main(void)
 		T(callbacks_may_cancel_and_ask),
 		T(requests_have_limits),
 		T(notices_are_told),
+		T(notices_are_limited),
 		T(answer_that_waited_for_us_is_in_time),
 	};
 

@@ -156,12 +156,15 @@ static void test_watches_max(void **state)
 	struct result r[65];
 	size_t i;
 
+	/* One more takes the place of the oldest. */
 	for (i = 0; i < 64; i++)
 		(void)start(f, &r[i], "Watch", SV(""));
 	lab_until(f->loop, r[63].told[0]);
 	(void)start(f, &r[64], "Watch", SV(""));
-	lab_until(f->loop, r[64].ended);
-	assert_int_equal(r[64].code, GRPC_RESOURCE_EXHAUSTED);
+	lab_until(f->loop, r[0].ended && r[64].told[0]);
+	assert_int_equal(r[0].code, GRPC_RESOURCE_EXHAUSTED);
+	assert_string_equal(r[64].told, "0801 ");
+	assert_false(r[1].ended || r[63].ended || r[64].ended);
 	/* The server goes with watches open: they end as cancelled, then health may go. */
 	grpc_server_free(&f->server);
 	lab_until(f->loop, r[63].ended);

@@ -644,6 +644,7 @@ static void test_floods(void **state)
 	assert_true(floods(F_PING, 0, 0, eight, 5000, 100));
 	assert_true(floods(F_PING, 0, 0, eight, 5000, 5000));
 	assert_true(floods(F_PING, F_ACK, 0, eight, 5000, 100));
+	assert_true(floods(0x7e, 0, 0, eight, 5000, 100)); /* a type that nobody knows */
 	assert_true(floods(F_SETTINGS, 0, 0, SV_NONE, 5000, 100));
 	assert_true(floods(F_DATA, 0, 1, SV_NONE, 5000, 100));
 	assert_true(floods(F_WINDOW, 0, 0, four, 5000, 100));
