@@ -1,14 +1,19 @@
 #include "test/bench/procs.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "core/fsx.h"
+#include "core/mem.h"
 
 enum { FILE_MAX = 64 << 10 };
 
+/* The roots and their children, as one look at /proc finds them. */
 struct scan {
-	pid_t root, pids[PROCS_MAX];
-	size_t n;
+	const pid_t *roots; /* sorted */
+	size_t roots_n;
+	pid_t *pids;
+	size_t n, size;
 };
 
 static int read_file(pid_t pid, const char *name, struct buf *out)
@@ -49,15 +54,32 @@ static pid_t parent_of(pid_t pid)
 	return parent;
 }
 
+static int by_pid(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool is_root(const struct scan *s, pid_t pid)
+{
+	return bsearch(&pid, s->roots, s->roots_n, sizeof(pid), by_pid) != NULL;
+}
+
 static int look(void *arg, const char *name)
 {
 	struct scan *s = arg;
 	uint64_t pid;
 
-	if (sv_u64(sv_str(name), &pid) < 0 || s->n == PROCS_MAX)
+	if (sv_u64(sv_str(name), &pid) < 0)
 		return 0;
-	if ((pid_t)pid == s->root || parent_of((pid_t)pid) == s->root)
-		s->pids[s->n++] = (pid_t)pid;
+	if (!is_root(s, (pid_t)pid) && !is_root(s, parent_of((pid_t)pid)))
+		return 0;
+	if (s->n == s->size) {
+		s->size = MAX(2 * s->size, 16);
+		s->pids = mem_realloc(s->pids, s->size, sizeof(*s->pids));
+	}
+	s->pids[s->n++] = (pid_t)pid;
 	return 0;
 }
 
@@ -96,11 +118,13 @@ static int read_one(pid_t pid, struct procs *p)
 	return r;
 }
 
-int procs_read(pid_t root, struct procs *out, struct err *e)
+int procs_read_all(pid_t *roots, size_t n, struct procs *out, struct err *e)
 {
-	struct scan s = { .root = root };
-	int r = fsx_list("/proc", look, &s);
+	struct scan s = { .roots = roots, .roots_n = n };
+	int r;
 
+	qsort(roots, n, sizeof(*roots), by_pid);
+	r = fsx_list("/proc", look, &s);
 	*out = (struct procs){ 0 };
 	for (size_t i = 0; !r && i < s.n; i++) {
 		r = read_one(s.pids[i], out);
@@ -109,7 +133,13 @@ int procs_read(pid_t root, struct procs *out, struct err *e)
 	}
 	if (!r && !s.n)
 		r = -ESRCH;
-	return r < 0 ? err_sys(e, r, "cannot look at process %d", (int)root) : 0;
+	mem_free(s.pids);
+	return r < 0 ? err_sys(e, r, "cannot look at process %d and its like", (int)roots[0]) : 0;
+}
+
+int procs_read(pid_t root, struct procs *out, struct err *e)
+{
+	return procs_read_all(&root, 1, out, e);
 }
 
 double procs_mb(const struct procs *p)
@@ -119,7 +149,7 @@ double procs_mb(const struct procs *p)
 
 void procs_tell(pid_t root, const char *title)
 {
-	struct scan s = { .root = root };
+	struct scan s = { .roots = &root, .roots_n = 1 };
 	struct buf name;
 
 	if (fsx_list("/proc", look, &s) < 0)
@@ -135,4 +165,5 @@ void procs_tell(pid_t root, const char *title)
 			(unsigned long long)p.pss_kb, (unsigned long long)p.cpu_us);
 	}
 	buf_done(&name);
+	mem_free(s.pids);
 }
