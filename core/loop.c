@@ -52,6 +52,7 @@ struct loop_events {
 
 struct loop {
 	struct event_base *base;
+	void *shared[LOOP_SHARED];
 	struct event timer_event;
 	int timer_fd;		 /* -1: virtual */
 	uint64_t timer_armed_ms; /* 0 = never */
@@ -246,6 +247,11 @@ void loop_free(struct loop **lp)
 struct event_base *loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+void **loop_shared(struct loop *l, enum loop_shared what)
+{
+	return &l->shared[what];
 }
 
 /* Clock and dice */

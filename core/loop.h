@@ -111,6 +111,10 @@ void loop_on_rest(struct loop *l, loop_fn fn, void *arg);
 void loop_foreign_begin(struct loop *l);
 void loop_foreign_end(struct loop *l, const char *name);
 
+/* A place for what the users of one module share on this loop. The module owns what is in it. */
+enum loop_shared { LOOP_SHARED_FSWATCH, LOOP_SHARED };
+void **loop_shared(struct loop *l, enum loop_shared what);
+
 /*
  * The watchdog. A turn busy for more than LOOP_SLOW_US is counted, and so is the callback in it
  * that took the longest; both are logged, once in LOOP_TELL_MS. The clock is read once per
