@@ -58,7 +58,7 @@ bool retry_when(const struct retry_case *c, uint64_t backoff_ms, uint64_t left_m
 	if (wait)
 		told = MIN(told, TOLD_CAP_MS);
 	/* Never before the time told, and not all callers at the same moment. */
-	*delay_ms = MAX(backoff_ms, told ? loop_jitter(l, told + told / 10, 9) : 0);
+	*delay_ms = MAX(backoff_ms, told ? told + loop_random(l) % (told / 2 + 1) : 0);
 	/* Who waits until a deadline wants a last look shortly before it. */
 	if (wait && left_ms > 2 * (uint64_t)LAST_TRY_MS)
 		*delay_ms = MIN(*delay_ms, left_ms - LAST_TRY_MS);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "core/buf.h"
 #include "core/conf.h"
@@ -209,19 +210,23 @@ static int stop_all(struct scale *s, struct err *e)
 		if (s->agents[i].pid > 0)
 			kill(s->agents[i].pid, SIGTERM);
 	for (size_t i = 0; i < s->n; i++) {
-		int one = agent_stop(&s->agents[i], SIGTERM, e);
+		int one = agent_stop(&s->agents[i], 0, e);
 
 		r = r ? r : one;
 	}
 	return r;
 }
 
-/* The file DIR/rest tells test/scale/run that all has been measured. */
+/* The file DIR/rest tells test/scale/run that all has been measured, and whom to stop. */
 static int stay(struct scale *s, struct err *e)
 {
 	char *path _mem_free_ = mem_printf("%s/rest", s->o->dir);
+	char pid[24];
 	struct procs p;
-	int r = fsx_replace(path, SV("all measured\n"), 0644, 0);
+	int r;
+
+	(void)snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	r = fsx_replace(path, sv_str(pid), 0644, 0);
 
 	if (r < 0)
 		return err_sys(e, r, "cannot write %s", path);
@@ -306,7 +311,7 @@ int main(int argc, char **argv)
 	int code;
 
 	mem_install();
-	log_init(LOG_WARN, false, "tundra-scale");
+	log_init(LOG_ERROR, false, "tundra-scale");
 	if (conf_parse(table, ARRAY_LEN(table), argc, argv, no_env, &o, &e) < 0)
 		return usage(err_text(&e));
 	if (o.help || !o.programs || !o.kubeconfig || !o.admin || !o.dir || !o.gpus || !o.node)
