@@ -133,6 +133,10 @@ struct loop_slow {
 };
 struct loop_stats {
 	uint64_t turns, slow_turns;
+	/* Of the slow ones: another process had the processor meanwhile (an involuntary switch),
+	 * and on it the turn was for no more than LOOP_SLOW_US. What waits for a disk in a callback
+	 * gives the processor up by itself, and is not among these. */
+	uint64_t preempted_turns;
 	uint64_t max_us;  /* longest busy time of a turn */
 	uint64_t busy_us; /* of all turns */
 	/* Turns by busy time: [i] counts those up to loop_bounds_us[i] and above the one before. */

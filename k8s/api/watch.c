@@ -18,15 +18,15 @@
 enum {
 	TIMEOUT_MIN_S = 300, /* as client-go: spread, so that not all watches end together */
 	TIMEOUT_MAX_S = 600,
-	TIMEOUT_GRACE_S = 30, /* the server should have ended it by then */
+	TIMEOUT_GRACE_S = 30,	 /* the server should have ended it by then */
 	BACKOFF_FIRST_MS = 4000, /* +-50 %: a fleet that lost its watches opens them over 4 s */
 	BACKOFF_CAP_MS = 30000,
 	HEALTHY_MS = 120000, /* this long without an error resets the backoff */
 	PATIENCE_MS = 10000, /* opening takes longer: the owner should know why */
 	SILENT_MS = 30000,   /* sent, and no answer begins for so long: it never will */
-	SPREAD_MS = 4000, /* a server that goes ends all its watches in one moment */
-	SHORT_MS = 1000, /* shorter and silent: a proxy or server that cannot watch */
-	RV_MAX = 1024,	 /* bytes; real ones have up to 20 */
+	SPREAD_MS = 4000,    /* a server that goes ends all its watches in one moment */
+	SHORT_MS = 1000,     /* shorter and silent: a proxy or server that cannot watch */
+	RV_MAX = 1024,	     /* bytes; real ones have up to 20 */
 };
 
 /* ---- framer ---- */

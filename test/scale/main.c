@@ -21,7 +21,7 @@
 
 enum {
 	SLICES_MS = 120000, /* given up after; the budget is judged by test/scale/run */
-	SETTLE_MS = 15000,  /* a driver at rest gives memory back after 10 s */
+	SETTLE_MS = 8000,   /* a driver at rest gives memory back after LOOP_REST_MS, 5 s */
 	NODES_MAX = 1000,
 };
 
@@ -181,8 +181,7 @@ static int measure_rest(struct scale *s, struct err *e)
 	if (r < 0)
 		return r;
 	seconds = (double)(loop_now_us(s->loop) - began) / 1e6;
-	figure(100 * (double)(after.cpu_us - before.cpu_us) / 1e6 / seconds,
-	       "idle.cpu_percent");
+	figure(100 * (double)(after.cpu_us - before.cpu_us) / 1e6 / seconds, "idle.cpu_percent");
 	figure((double)(after.voluntary - before.voluntary) / seconds / (double)s->n,
 	       "idle.voluntary_per_s_each");
 	figure((double)after.n, "idle.processes");
