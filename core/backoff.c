@@ -1,7 +1,8 @@
 #include "core/backoff.h"
 
-/* Twenty percent spreads a fleet's retries without making one node's delay a surprise. */
-enum { BACKOFF_JITTER_PERCENT = 20 };
+/* With doubling, half of it on either side leaves no gap between one try and the next: a fleet that
+ * lost its server in one moment is spread over the whole of its last delay. */
+enum { BACKOFF_JITTER_PERCENT = 50 };
 
 void backoff_init(struct backoff *b, uint64_t first_ms, uint64_t cap_ms)
 {

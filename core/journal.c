@@ -82,7 +82,8 @@ struct journal {
 	struct buf image; /* of a rewrite */
 	size_t image_sent;
 	uint32_t image_records;
-	bool taking_image;
+	bool taking_image, image_begins, image_more;
+	struct loop_timer imaging; /* the next turn of taking it */
 
 	uint64_t started_ms;
 	struct backoff backoff;
@@ -586,20 +587,48 @@ static void next_rewrite(struct journal *j)
 
 /* The image's records have the seq of what is known to be on disk: the batch that follows them is
  * then found, or not, by its own. */
-static void take_image(struct journal *j)
+static void image_done(struct journal *j)
 {
-	buf_done(&j->image);
-	buf_init(&j->image, JOURNAL_FILE_MAX);
-	j->image_sent = 0;
-	j->image_records = 0;
-	j->taking_image = true;
-	j->on_compact(j->arg, j);
-	j->taking_image = false;
+	struct buf b;
+
 	/* What the owner knows may include what is still queued: that goes along, so that nothing
-	 * which is in the image can fail later. */
+	 * which is in the image can fail later; and so does what changed while it was taken. */
 	(void)fill_flight(j, SIZE_MAX);
 	journal_put_commit(&j->image, j->durable, j->image_records);
 	put_flight(j, &j->image);
+	buf_init(&b, 16 << 10);
+	buf_putc(&b, JOURNAL_REWRITE_BEGIN);
+	journal_disk_put_open(&b, j->path, j->boot_id, j->writer, JOURNAL_ANY);
+	ask(j, JOURNAL_M_REWRITE, buf_sv(&b), on_rewrite_step);
+	buf_done(&b);
+}
+
+/* One turn's share: what the owner puts. */
+static void take_image(void *arg)
+{
+	struct journal *j = arg;
+
+	j->image_more = false;
+	j->taking_image = true;
+	j->on_compact(j->arg, j);
+	j->taking_image = false;
+	j->image_begins = false;
+	if (j->image_more)
+		loop_timer_set(&j->imaging, 0);
+	else
+		image_done(j);
+}
+
+bool journal_image_begins(const struct journal *j)
+{
+	must(j->taking_image);
+	return j->image_begins;
+}
+
+void journal_image_more(struct journal *j)
+{
+	must(j->taking_image);
+	j->image_more = true;
 }
 
 void journal_put_live(struct journal *j, struct sv key, struct sv body)
@@ -611,15 +640,13 @@ void journal_put_live(struct journal *j, struct sv key, struct sv body)
 
 static void start_rewrite(struct journal *j)
 {
-	struct buf b;
-
 	sm_move(&j->sm, REWRITING);
+	buf_done(&j->image);
+	buf_init(&j->image, JOURNAL_FILE_MAX);
+	j->image_sent = 0;
+	j->image_records = 0;
+	j->image_begins = true;
 	take_image(j);
-	buf_init(&b, 16 << 10);
-	buf_putc(&b, JOURNAL_REWRITE_BEGIN);
-	journal_disk_put_open(&b, j->path, j->boot_id, j->writer, JOURNAL_ANY);
-	ask(j, JOURNAL_M_REWRITE, buf_sv(&b), on_rewrite_step);
-	buf_done(&b);
 }
 
 /* What next */
@@ -691,6 +718,7 @@ int journal_open(struct loop *l, const struct journal_conf *conf,
 	sm_init(&j->sm, states, holds, WAITING);
 	backoff_init(&j->backoff, WAIT_FIRST_MS, WAIT_CAP_MS);
 	loop_timer_init(&j->retry, l, on_retry, j);
+	loop_timer_init(&j->imaging, l, take_image, j);
 	loop_task_init(&j->commit, l, LOOP_COMMIT, commit, j);
 	loop_task_init(&j->tell, l, LOOP_TICK, tell_done, j);
 	start_open(j);
@@ -725,6 +753,7 @@ void journal_free(struct journal **jp)
 	    worker_stats(j->disk)->state == WORKER_STARTING)
 		worker_call(j->disk, JOURNAL_M_CLOSE, SV_NONE, JOURNAL_DEADLINE_MS, NULL, NULL);
 	loop_timer_stop(&j->retry);
+	loop_timer_stop(&j->imaging);
 	loop_task_stop(&j->commit);
 	loop_task_stop(&j->tell);
 	drop(&j->queue);

@@ -29,9 +29,10 @@ struct journal_conf {
 	struct worker *disk; /* not owned; serves this journal and no other */
 	/*
 	 * Asked when a new file must be written from memory, because the old one is not to be
-	 * trusted: put every record that should be there with journal_put_live(), within the call.
-	 * Records that are still under way follow by themselves. (Compaction of a good file is the
-	 * worker's and asks nobody.)
+	 * trusted: put every record that should be there with journal_put_live(), within the call;
+	 * or, if they are many, some, and say journal_image_more(): asked again in the next turn,
+	 * for the others. Records that are still under way, and what is put or deleted meanwhile,
+	 * follow by themselves. (Compaction of a good file is the worker's and asks nobody.)
 	 */
 	void (*on_compact)(void *arg, struct journal *j);
 	/* The disk fails or works again (e == NULL); status and events show it. May be NULL. */
@@ -80,7 +81,10 @@ void journal_free(struct journal **j);
  * The key has 1 to JOURNAL_KEY_MAX bytes. */
 void journal_put(struct journal *j, struct sv key, struct sv body, journal_fn fn, void *arg);
 void journal_del(struct journal *j, struct sv key, journal_fn fn, void *arg);
-void journal_put_live(struct journal *j, struct sv key, struct sv body); /* in on_compact only */
+/* In on_compact only. */
+void journal_put_live(struct journal *j, struct sv key, struct sv body);
+bool journal_image_begins(const struct journal *j); /* what earlier calls put does not count */
+void journal_image_more(struct journal *j);
 /* Forgets callbacks of an owner that goes away. Its records are written all the same. */
 void journal_forget(struct journal *j, const void *arg);
 bool journal_idle(const struct journal *j); /* nothing queued or in flight */

@@ -19,6 +19,8 @@
  * (JOURNAL_RESERVE, and for each live key enough to delete it); other records may use the reserve.
  * So a full disk refuses what takes, before a byte is written, and still lets everything go.
  */
+#include <errno.h>
+
 #include "core/journal_format.h"
 #include "core/worker.h"
 

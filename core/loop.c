@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +53,7 @@ struct loop_events {
 
 struct loop {
 	struct event_base *base;
+	void *shared[LOOP_SHARED];
 	struct event timer_event;
 	int timer_fd;		 /* -1: virtual */
 	uint64_t timer_armed_ms; /* 0 = never */
@@ -74,7 +76,8 @@ struct loop {
 
 	/* The watchdog: of this turn, then since its last line. */
 	unsigned ios_run, timers_run, tasks_run;
-	uint64_t mark_us; /* end of the last callback, or woke_us */
+	uint64_t mark_us;		      /* end of the last callback, or woke_us */
+	uint64_t woke_cpu_us, woke_preempted; /* of this thread, at woke_us */
 	uint64_t longest_us;
 	const char *longest;
 	uint64_t told_us, untold; /* 0 = never */
@@ -99,6 +102,17 @@ static bool is_virtual(const struct loop *l)
 	return l->timer_fd < 0;
 }
 
+/* Time on a processor, and how often it was taken away. One system call of 0.3 us. */
+static void own_time(uint64_t *cpu_us, uint64_t *preempted)
+{
+	struct rusage u;
+
+	must(getrusage(RUSAGE_THREAD, &u) == 0);
+	*cpu_us = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+		  (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	*preempted = (uint64_t)u.ru_nivcsw;
+}
+
 /* First callback of a turn: what comes before is waiting, what comes after is work. */
 static void woke(struct loop *l)
 {
@@ -106,6 +120,7 @@ static void woke(struct loop *l)
 		l->woke_us = clock_us(CLOCK_MONOTONIC);
 		l->now_ms = l->woke_us / 1000;
 		l->mark_us = l->woke_us;
+		own_time(&l->woke_cpu_us, &l->woke_preempted);
 	}
 }
 
@@ -246,6 +261,11 @@ void loop_free(struct loop **lp)
 struct event_base *loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+void **loop_shared(struct loop *l, enum loop_shared what)
+{
+	return &l->shared[what];
 }
 
 /* Clock and dice */
@@ -716,15 +736,22 @@ static void slow_turn(struct loop *l, uint64_t busy)
 {
 	const char *name = l->longest ? l->longest : "loop.c:itself";
 	struct loop_slow *slow = slow_of(&l->stats, name);
+	uint64_t cpu_us, preempted;
 
+	own_time(&cpu_us, &preempted);
+	cpu_us -= l->woke_cpu_us;
+	preempted -= l->woke_preempted;
 	l->stats.slow_turns++;
+	if (preempted && cpu_us <= LOOP_SLOW_US)
+		l->stats.preempted_turns++;
 	slow->turns++;
 	slow->max_us = MAX(slow->max_us, l->longest_us);
 	if (l->told_us && l->mark_us - l->told_us < (uint64_t)LOOP_TELL_MS * 1000) {
 		l->untold++;
 		return;
 	}
-	log_info("slow turn of the loop", LOG_I("us", busy), LOG_S("longest", name),
+	log_info("slow turn of the loop", LOG_I("us", busy), LOG_I("cpu_us", cpu_us),
+		 LOG_I("preempted", preempted), LOG_S("longest", name),
 		 LOG_I("longest_us", l->longest_us), LOG_I("descriptors", l->ios_run),
 		 LOG_I("timers", l->timers_run), LOG_I("tasks", l->tasks_run),
 		 LOG_I("more_since_last_line", l->untold));

@@ -111,6 +111,10 @@ void loop_on_rest(struct loop *l, loop_fn fn, void *arg);
 void loop_foreign_begin(struct loop *l);
 void loop_foreign_end(struct loop *l, const char *name);
 
+/* A place for what the users of one module share on this loop. The module owns what is in it. */
+enum loop_shared { LOOP_SHARED_FSWATCH, LOOP_SHARED };
+void **loop_shared(struct loop *l, enum loop_shared what);
+
 /*
  * The watchdog. A turn busy for more than LOOP_SLOW_US is counted, and so is the callback in it
  * that took the longest; both are logged, once in LOOP_TELL_MS. The clock is read once per
@@ -129,6 +133,10 @@ struct loop_slow {
 };
 struct loop_stats {
 	uint64_t turns, slow_turns;
+	/* Of the slow ones: another process had the processor meanwhile (an involuntary switch),
+	 * and on it the turn was for no more than LOOP_SLOW_US. What waits for a disk in a callback
+	 * gives the processor up by itself, and is not among these. */
+	uint64_t preempted_turns;
 	uint64_t max_us;  /* longest busy time of a turn */
 	uint64_t busy_us; /* of all turns */
 	/* Turns by busy time: [i] counts those up to loop_bounds_us[i] and above the one before. */

@@ -312,6 +312,8 @@ void claim_bury(struct claim *c)
 	loop_timer_stop(&c->timer);
 	list_remove(&c->repair);
 	list_remove(&c->waiter);
+	if (o->image_next == &c->node)
+		o->image_next = c->node.next;
 	list_remove(&c->node);
 	map_del(&o->by_uid, sv_str(c->uid));
 	loop_defer_free(o->loop, c, claim_free);

@@ -63,6 +63,7 @@ struct claims {
 	struct hold hold;
 	struct map by_uid; /* -> struct claim */
 	struct list all, repairs, waiters, ahead;
+	struct list *image_next; /* in all: where the image of a new ledger file goes on */
 	struct loop_task ahead_task;
 	bool ahead_behind;		/* its second round in this turn: the disk has its batch */
 	struct loop_timer repair_timer; /* lets the loop breathe between two bites of repairs */

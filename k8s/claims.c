@@ -3,6 +3,7 @@
 
 #define DUE_DEFAULT_MS	 45000u /* the kubelet's own limit, for callers that tell none */
 #define REPAIRS_PER_TURN 8u	/* CDI files compared at once: about 1 ms */
+#define IMAGE_BITE	 500u	/* records of a new ledger file made in one turn: about 1 ms */
 #define AHEAD_PER_TURN	 32u	/* CDI files written ahead, about 1 ms; others when it is time */
 #define STORE_MARGIN_MS	 1000u	/* an Unprepare that cannot be stored answers this long before */
 
@@ -239,16 +240,22 @@ static bool may_yield(void *arg)
 	return !o->in_flight;
 }
 
+/* New claims come at the end, and one that is buried moves the place on. */
 static void on_compact(void *arg, struct ledger *l)
 {
 	struct claims *o = arg;
 
-	list_for_each (n, &o->all) {
-		const struct claim *c = list_entry(n, struct claim, node);
+	if (ledger_image_begins(l))
+		o->image_next = o->all.next;
+	for (size_t i = 0; i < IMAGE_BITE && o->image_next != &o->all; i++) {
+		const struct claim *c = list_entry(o->image_next, struct claim, node);
 
+		o->image_next = o->image_next->next;
 		if (c->record)
 			ledger_put_live(l, c->record);
 	}
+	if (o->image_next != &o->all)
+		ledger_image_more(l);
 }
 
 /* ---- public ---- */

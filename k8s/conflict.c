@@ -8,9 +8,10 @@
 #include "k8s/api/quantity.h"
 #include "k8s/events.h"
 
-#define QUIET_MS   600000u /* between two looks at a node without a conflict */
+#define QUIET_MS   600000u /* between two looks at a node without a conflict, on average */
 #define TROUBLE_MS 30000u  /* and at one with: the operator is mending it */
 #define RETRY_MS   5000u   /* after an answer that was none */
+#define SPREAD	   20u	   /* percent: the nodes of a fleet started together, and ask apart */
 
 struct conflict {
 	struct loop *loop;
@@ -78,6 +79,11 @@ static int64_t capacity(const struct json *node, const char *resource)
 	return n;
 }
 
+static void look_in(struct conflict *c, uint64_t ms)
+{
+	loop_timer_set(&c->timer, loop_jitter(c->loop, ms, SPREAD));
+}
+
 static void on_node(void *arg, const struct api_result *r)
 {
 	struct conflict *c = arg;
@@ -90,7 +96,7 @@ static void on_node(void *arg, const struct api_result *r)
 			log_warn("cannot read the Node, to see whether a device plugin serves it",
 				 LOG_S("error", r->error));
 		c->failed = true;
-		loop_timer_set(&c->timer, RETRY_MS);
+		look_in(c, RETRY_MS);
 		return;
 	}
 	c->failed = false;
@@ -105,7 +111,7 @@ static void on_node(void *arg, const struct api_result *r)
 	else
 		reason[0] = '\0';
 	tell(c, *reason ? reason : NULL);
-	loop_timer_set(&c->timer, *reason ? TROUBLE_MS : QUIET_MS);
+	look_in(c, *reason ? TROUBLE_MS : QUIET_MS);
 }
 
 static void look(void *arg)

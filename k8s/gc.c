@@ -6,8 +6,9 @@
 #include "k8s/api/client.h"
 #include "k8s/events.h"
 
-#define START_MS   30000u  /* after the ledger opened: the kubelet comes first */
-#define PERIOD_MS  600000u /* between two rounds */
+#define START_MS   30000u  /* after the ledger opened, and up to as much more: the kubelet first */
+#define PERIOD_MS  600000u /* between two rounds, on average */
+#define SPREAD	   20u	   /* percent: the nodes of a fleet started together, and ask apart */
 #define AGAIN_MS   300000u /* gone twice, this far apart */
 #define PACE_MS	   50u	   /* between two claims of a round: 20 GETs a second at most */
 #define RELEASE_MS 60000u  /* deadline of a release */
@@ -49,10 +50,18 @@ static void forget(struct gc *g, struct suspect *s)
 	suspect_free(s);
 }
 
+static void rest(struct gc *g)
+{
+	loop_timer_set(&g->timer, loop_jitter(g->loop, PERIOD_MS, SPREAD));
+}
+
 static void next(struct gc *g)
 {
 	g->current = NULL;
-	loop_timer_set(&g->timer, list_empty(&g->round) ? PERIOD_MS : PACE_MS);
+	if (list_empty(&g->round))
+		rest(g);
+	else
+		loop_timer_set(&g->timer, PACE_MS);
 }
 
 /* ---- releasing ---- */
@@ -244,7 +253,7 @@ static void on_timer(void *arg)
 	if (n)
 		look(g, list_entry(n, struct suspect, node));
 	else
-		loop_timer_set(&g->timer, PERIOD_MS);
+		rest(g);
 }
 
 struct gc *gc_new(struct loop *l, const struct gc_conf *conf)
@@ -256,7 +265,7 @@ struct gc *gc_new(struct loop *l, const struct gc_conf *conf)
 	map_init(&g->suspects);
 	list_init(&g->round);
 	loop_timer_init(&g->timer, l, on_timer, g);
-	loop_timer_set(&g->timer, START_MS);
+	loop_timer_set(&g->timer, START_MS + loop_random(l) % START_MS);
 	return g;
 }
 

@@ -781,6 +781,16 @@ void ledger_put(struct ledger *l, const struct ledger_claim *c, journal_fn fn, v
 	buf_done(&body);
 }
 
+bool ledger_image_begins(const struct ledger *l)
+{
+	return journal_image_begins(l->journal);
+}
+
+void ledger_image_more(struct ledger *l)
+{
+	journal_image_more(l->journal);
+}
+
 void ledger_put_live(struct ledger *l, const struct ledger_claim *c)
 {
 	struct buf body;

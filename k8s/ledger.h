@@ -57,7 +57,8 @@ struct ledger_conf {
 	/* Asked before yielding: true when nothing is in flight; else ledger_settle() is called
 	 * later. */
 	bool (*may_yield)(void *arg);
-	/* For compaction: call put_live() for every claim. */
+	/* For a new file: call put_live() for every claim, or for some and image_more(): journal.h.
+	 */
 	void (*on_compact)(void *arg, struct ledger *l);
 	void *arg;
 };
@@ -76,7 +77,10 @@ const char *ledger_reason(const struct ledger *l);
 const char *ledger_successor(const struct ledger *l);
 void ledger_settle(struct ledger *l); /* what was in flight is over */
 void ledger_put(struct ledger *l, const struct ledger_claim *c, journal_fn fn, void *arg);
-void ledger_put_live(struct ledger *l, const struct ledger_claim *c); /* in on_compact only */
+/* In on_compact only; see core/journal.h. */
+void ledger_put_live(struct ledger *l, const struct ledger_claim *c);
+bool ledger_image_begins(const struct ledger *l);
+void ledger_image_more(struct ledger *l);
 void ledger_del(struct ledger *l, const char *uid, journal_fn fn, void *arg);
 void ledger_forget(struct ledger *l, const void *arg);
 const struct journal_stats *ledger_stats(const struct ledger *l);

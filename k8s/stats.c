@@ -43,6 +43,7 @@ enum family {
 	WORKER_STUCK,
 	LOOP_TURNS,
 	LOOP_SLOW,
+	LOOP_PREEMPTED,
 	LOOP_LONGEST,
 	LOOP_TIMES,
 	LOOP_CALLBACKS,
@@ -226,6 +227,13 @@ static const struct metrics_desc table[FAMILIES] = {
 			{ NULL },
 			NULL,
 			0 },
+	[LOOP_PREEMPTED] = { "tundra_loop_preempted_turns_total",
+			     "Slow turns during which other processes had the processor; the turn "
+			     "itself needed no more than 5 ms.",
+			     COUNTER,
+			     { NULL },
+			     NULL,
+			     0 },
 	[LOOP_LONGEST] = { "tundra_loop_longest_turn_seconds",
 			   "Longest time that a turn was busy.",
 			   GAUGE,
@@ -411,6 +419,7 @@ void stats_process(struct stats *s, const struct loop_stats *l)
 		metrics_set(s->f[PROCESS_START], s->started, METRICS_NO_LABELS);
 	metrics_set(s->f[LOOP_TURNS], (double)l->turns, METRICS_NO_LABELS);
 	metrics_set(s->f[LOOP_SLOW], (double)l->slow_turns, METRICS_NO_LABELS);
+	metrics_set(s->f[LOOP_PREEMPTED], (double)l->preempted_turns, METRICS_NO_LABELS);
 	metrics_set(s->f[LOOP_LONGEST], (double)l->max_us / 1e6, METRICS_NO_LABELS);
 	metrics_set_histogram(s->f[LOOP_TIMES], l->buckets, (double)l->busy_us / 1e6,
 			      METRICS_NO_LABELS);

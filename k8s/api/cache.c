@@ -16,11 +16,11 @@
 #include "k8s/api/watch.h"
 
 enum {
-	PAGE = 16,		/* first page; then by what the objects weigh */
-	PAGE_MAX = 500,		/* as client-go */
-	PAGE_BYTES = 256 << 10, /* parsing this much JSON takes about the loop's 5 ms */
-	LIST_MS = 30000,	/* one page */
-	BACKOFF_FIRST_MS = 800,
+	PAGE = 16,		 /* first page; then by what the objects weigh */
+	PAGE_MAX = 500,		 /* as client-go */
+	PAGE_BYTES = 256 << 10,	 /* parsing this much JSON takes about the loop's 5 ms */
+	LIST_MS = 30000,	 /* one page */
+	BACKOFF_FIRST_MS = 4000, /* as in watch.c */
 	BACKOFF_CAP_MS = 30000,
 	HEALTHY_MS = 120000, /* lists further apart than this start the backoff anew */
 	RV_SIZE = 40,	     /* a longer resourceVersion is not kept: such news always count */

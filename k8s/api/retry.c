@@ -5,6 +5,7 @@
 enum {
 	BUSY_MS = 1000,	     /* 429 without a header, as client-go */
 	TOLD_CAP_MS = 10000, /* WAIT: a caller with a deadline looks again after this */
+	SPREAD_MS = 2000,    /* on top of a time told, which a whole fleet is told at once */
 	LAST_TRY_MS = 1000,  /* before the deadline; enough for one answer */
 };
 
@@ -51,14 +52,15 @@ bool retry_when(const struct retry_case *c, uint64_t backoff_ms, uint64_t left_m
 		uint64_t *delay_ms)
 {
 	bool wait = c->policy == API_RETRY_WAIT;
-	uint64_t told = c->retry_after_ms;
+	uint64_t told = c->retry_after_ms, spread;
 
 	if (c->status == API_BUSY && !told)
 		told = BUSY_MS;
 	if (wait)
 		told = MIN(told, TOLD_CAP_MS);
+	spread = MIN(told / 2, (uint64_t)SPREAD_MS) + 1;
 	/* Never before the time told, and not all callers at the same moment. */
-	*delay_ms = MAX(backoff_ms, told ? loop_jitter(l, told + told / 10, 9) : 0);
+	*delay_ms = MAX(backoff_ms, told ? told + loop_random(l) % spread : 0);
 	/* Who waits until a deadline wants a last look shortly before it. */
 	if (wait && left_ms > 2 * (uint64_t)LAST_TRY_MS)
 		*delay_ms = MIN(*delay_ms, left_ms - LAST_TRY_MS);

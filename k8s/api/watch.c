@@ -2,7 +2,7 @@
  *   WAITING --timer--> OPENING --200--> OPEN --end--> WAITING (from the last version)
  *                         \-- 410, 404, 400 --> GONE <-- ERROR event 410 --/
  *
- * A watch that ends well is opened again at once; one that ended badly, or that was shorter than a
+ * A watch that ends well is opened again soon; one that ended badly, or that was shorter than a
  * second and told nothing, waits with backoff. Two healthy minutes forgive what was before.
  */
 #include "k8s/api/watch.h"
@@ -18,15 +18,15 @@
 enum {
 	TIMEOUT_MIN_S = 300, /* as client-go: spread, so that not all watches end together */
 	TIMEOUT_MAX_S = 600,
-	TIMEOUT_GRACE_S = 30, /* the server should have ended it by then */
-	BACKOFF_FIRST_MS = 800,
+	TIMEOUT_GRACE_S = 30,	 /* the server should have ended it by then */
+	BACKOFF_FIRST_MS = 4000, /* +-50 %: a fleet that lost its watches opens them over 4 s */
 	BACKOFF_CAP_MS = 30000,
 	HEALTHY_MS = 120000, /* this long without an error resets the backoff */
 	PATIENCE_MS = 10000, /* opening takes longer: the owner should know why */
 	SILENT_MS = 30000,   /* sent, and no answer begins for so long: it never will */
-	SPREAD_MS = 100,
-	SHORT_MS = 1000, /* shorter and silent: a proxy or server that cannot watch */
-	RV_MAX = 1024,	 /* bytes; real ones have up to 20 */
+	SPREAD_MS = 4000,    /* a server that goes ends all its watches in one moment */
+	SHORT_MS = 1000,     /* shorter and silent: a proxy or server that cannot watch */
+	RV_MAX = 1024,	     /* bytes; real ones have up to 20 */
 };
 
 /* ---- framer ---- */
@@ -296,7 +296,7 @@ static void watch_ended_well(struct watch *w)
 	uint64_t lasted = loop_now_ms(w->loop) - w->opened_ms;
 
 	if (lasted >= SHORT_MS) {
-		/* At once, but not in the same moment as every other watch of that server. */
+		/* Soon, but not in the same moment as every other watch of that server. */
 		watch_again(w, loop_random(w->loop) % SPREAD_MS);
 		return;
 	}

@@ -150,8 +150,8 @@ int agent_stop(struct agent *a, int signo, struct err *e)
 		nap();
 	}
 	a->pid = 0;
-	if (signo == SIGTERM && (!WIFEXITED(status) || WEXITSTATUS(status)))
-		return err_set(e, -EIO, "tundra ended with wait status 0x%x at SIGTERM, see %s",
+	if (signo != SIGKILL && (!WIFEXITED(status) || WEXITSTATUS(status)))
+		return err_set(e, -EIO, "tundra ended with wait status 0x%x, see %s",
 			       (unsigned)status, a->log);
 	return 0;
 }

@@ -31,7 +31,8 @@ void agent_done(struct agent *a); /* SIGKILL if it runs */
 int agent_start(struct agent *a, struct err *e) NODISCARD;
 /* Waits until both sockets are there; *us from agent_start() on. -ETIMEDOUT, -ECHILD (it ended). */
 int agent_await_sockets(struct agent *a, uint64_t *us, struct err *e) NODISCARD;
-/* Signal and wait for the end. A SIGTERM that takes more than a minute is followed by SIGKILL. */
+/* Signal (0: it was sent before) and wait for the end, which is an error but after SIGKILL, unless
+ * it was by exit(0). A SIGTERM that takes more than a minute is followed by SIGKILL. */
 int agent_stop(struct agent *a, int signo, struct err *e) NODISCARD;
 /* Runs `tundra --version` to its end. */
 int agent_version(const struct agent *a, int *wait_status) NODISCARD;

@@ -17,6 +17,7 @@
 #include "test/bench/bench.h"
 #include "test/bench/echo.h"
 #include "test/bench/figures.h"
+#include "test/bench/turns.h"
 
 enum {
 	FEW = 1000,	/* live claims of the middle measurements, and of one volley */
@@ -509,10 +510,11 @@ static void flood(struct drive *d)
 	figure(volley_rate(&v), "prepare_per_s.%d", MANY_IN_FLIGHT);
 }
 
-/* After a crash with FEW claims live: until 256 of them have been prepared once more. */
+/* After a crash with FEW claims live: until one, then 256 of them have been prepared once more, and
+ * how fast all are. */
 static int restart(struct drive *d, struct err *e)
 {
-	struct volley v = { 0 };
+	struct volley first = { 0 }, v = { 0 }, again = { 0 }, gets = { 0 };
 	uint64_t us;
 	int r = end_agent(d, SIGKILL, e);
 
@@ -521,9 +523,16 @@ static int restart(struct drive *d, struct err *e)
 		r = run_agent(d, 0, &us, &us, e);
 	if (r < 0)
 		return r;
+	calls(d, d->live, 1, 1, false, &first);
+	figure((double)(loop_now_us(d->b->loop) - d->b->agent.began_us) / 1000, "restart.first_ms");
 	calls(d, d->live, MANY_IN_FLIGHT, MANY_IN_FLIGHT, false, &v);
 	figure((double)(loop_now_us(d->b->loop) - d->b->agent.began_us) / 1000,
 	       "restart.answers_ms");
+	calls(d, d->live, FEW, IN_FLIGHT, false, &again);
+	bench_sleep(d->b, REST_MS);
+	bare_gets(d, d->live, FEW, IN_FLIGHT, &gets);
+	figure(volley_rate(&again), "restart.again_per_s");
+	figure(volley_rate(&gets), "floor.restart_get_per_s");
 	return server_await_devices(d->b->server, BENCH_GPUS, BENCH_SLICES_MS, NULL, e);
 }
 
@@ -596,6 +605,8 @@ static int with_agent(struct drive *d, struct err *e)
 		r = with_many(d, e);
 	if (!r)
 		r = fsx_list(cdi.path, add_size, &cdi);
+	if (!r)
+		r = turns_tell(d->b->o->programs, d->b->o->memory, e);
 	if (!r && cdi.files)
 		r = err_set(e, -EEXIST, "%zu CDI files are left", cdi.files);
 	return r < 0 ? r : end_agent(d, SIGTERM, e);

@@ -1,14 +1,19 @@
 #include "test/bench/procs.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "core/fsx.h"
+#include "core/mem.h"
 
 enum { FILE_MAX = 64 << 10, DEPTH_MAX = 4 };
 
+/* The roots and their children, as one look at /proc finds them. */
 struct scan {
-	pid_t root, pids[PROCS_MAX];
-	size_t n;
+	const pid_t *roots; /* sorted */
+	size_t roots_n;
+	pid_t *pids;
+	size_t n, size;
 };
 
 static int read_file(pid_t pid, const char *name, struct buf *out)
@@ -49,12 +54,27 @@ static pid_t parent_of(pid_t pid)
 	return parent;
 }
 
-/* A process of the tree: workers are grandchildren, the spawner's. */
-static bool descends(pid_t pid, pid_t root)
+static int by_pid(const void *a, const void *b)
 {
-	for (int i = 0; i < DEPTH_MAX && pid > 1 && pid != root; i++)
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool is_root(const struct scan *s, pid_t pid)
+{
+	return bsearch(&pid, s->roots, s->roots_n, sizeof(pid), by_pid) != NULL;
+}
+
+/* A process of a tree: workers are grandchildren, the spawner's. */
+static bool descends(const struct scan *s, pid_t pid)
+{
+	for (int i = 0; i < DEPTH_MAX && pid > 1; i++) {
+		if (is_root(s, pid))
+			return true;
 		pid = parent_of(pid);
-	return pid == root;
+	}
+	return false;
 }
 
 static int look(void *arg, const char *name)
@@ -62,10 +82,15 @@ static int look(void *arg, const char *name)
 	struct scan *s = arg;
 	uint64_t pid;
 
-	if (sv_u64(sv_str(name), &pid) < 0 || s->n == PROCS_MAX)
+	if (sv_u64(sv_str(name), &pid) < 0)
 		return 0;
-	if (descends((pid_t)pid, s->root))
-		s->pids[s->n++] = (pid_t)pid;
+	if (!descends(s, (pid_t)pid))
+		return 0;
+	if (s->n == s->size) {
+		s->size = MAX(2 * s->size, 16);
+		s->pids = mem_realloc(s->pids, s->size, sizeof(*s->pids));
+	}
+	s->pids[s->n++] = (pid_t)pid;
 	return 0;
 }
 
@@ -104,11 +129,13 @@ static int read_one(pid_t pid, struct procs *p)
 	return r;
 }
 
-int procs_read(pid_t root, struct procs *out, struct err *e)
+int procs_read_all(pid_t *roots, size_t n, struct procs *out, struct err *e)
 {
-	struct scan s = { .root = root };
-	int r = fsx_list("/proc", look, &s);
+	struct scan s = { .roots = roots, .roots_n = n };
+	int r;
 
+	qsort(roots, n, sizeof(*roots), by_pid);
+	r = fsx_list("/proc", look, &s);
 	*out = (struct procs){ 0 };
 	for (size_t i = 0; !r && i < s.n; i++) {
 		r = read_one(s.pids[i], out);
@@ -117,7 +144,13 @@ int procs_read(pid_t root, struct procs *out, struct err *e)
 	}
 	if (!r && !s.n)
 		r = -ESRCH;
-	return r < 0 ? err_sys(e, r, "cannot look at process %d", (int)root) : 0;
+	mem_free(s.pids);
+	return r < 0 ? err_sys(e, r, "cannot look at process %d and its like", (int)roots[0]) : 0;
+}
+
+int procs_read(pid_t root, struct procs *out, struct err *e)
+{
+	return procs_read_all(&root, 1, out, e);
 }
 
 double procs_mb(const struct procs *p)
@@ -127,7 +160,7 @@ double procs_mb(const struct procs *p)
 
 void procs_tell(pid_t root, const char *title)
 {
-	struct scan s = { .root = root };
+	struct scan s = { .roots = &root, .roots_n = 1 };
 	struct buf name;
 
 	if (fsx_list("/proc", look, &s) < 0)
@@ -143,4 +176,5 @@ void procs_tell(pid_t root, const char *title)
 			(unsigned long long)p.pss_kb, (unsigned long long)p.cpu_us);
 	}
 	buf_done(&name);
+	mem_free(s.pids);
 }

@@ -14,8 +14,9 @@ struct procs {
 	uint64_t voluntary, involuntary;
 	uint64_t write_bytes; /* caused to be written to a disk; tmpfs does not count */
 };
-enum { PROCS_MAX = 32 };
 
+/* Of a process and its children; _all: of several, sorted in place, with one look at /proc. */
+int procs_read_all(pid_t *roots, size_t n, struct procs *out, struct err *e) NODISCARD;
 int procs_read(pid_t root, struct procs *out, struct err *e) NODISCARD;
 double procs_mb(const struct procs *p); /* PSS in 10^6 bytes, as the budgets are written */
 /* Each process alone, with its name, as lines on stderr. */

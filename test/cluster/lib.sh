@@ -194,9 +194,10 @@ driver_back() {
   eventually 60 "the driver has registered and published" driver_publishes
 }
 driver_publishes() { driver_status >/dev/null 2>&1 && [ "$(slice_devices)" = "$GPU_COUNT" ]; }
+driver_metrics() { on_node curl -sf --max-time 10 "http://$(kd get pod "$(driver_pod)" -o jsonpath='{.status.podIP}'):8080/metrics"; }
 # What the driver itself counts as failed, of `prepare` or `unprepare`.
 driver_errors() {
-  on_node curl -sf --max-time 10 "http://$(kd get pod "$(driver_pod)" -o jsonpath='{.status.podIP}'):8080/metrics" |
+  driver_metrics |
     awk -v op="operation=\"$1\"" '/^tundra_requests_total\{/ && /result="error"/ && index($0, op) { n += $NF; seen = 1 } END { if (!seen) exit 1; print n }'
 }
 

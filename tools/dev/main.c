@@ -154,6 +154,23 @@ static void on_signal(void *arg)
 	loop_stop(d->loop);
 }
 
+/* For whoever tries what clients do when the API server comes back: no fault ends by itself. */
+static void on_away(void *arg)
+{
+	struct dev *d = arg;
+
+	apiserver_down(cluster_api(d->cluster));
+	on_line(d, "api", "away: every connection cut, nobody listens (SIGUSR2 ends it)");
+}
+
+static void on_back(void *arg)
+{
+	struct dev *d = arg;
+
+	apiserver_up(cluster_api(d->cluster));
+	on_line(d, "api", "back");
+}
+
 static int run(struct dev *d, bool demo)
 {
 	const struct cluster_conf conf = { .dir = d->o.dir,
@@ -187,6 +204,8 @@ static int run(struct dev *d, bool demo)
 		d->demo = demo_new(d->loop, &demo_conf);
 	loop_on_signal(d->loop, SIGINT, on_signal, d);
 	loop_on_signal(d->loop, SIGTERM, on_signal, d);
+	loop_on_signal(d->loop, SIGUSR1, on_away, d);
+	loop_on_signal(d->loop, SIGUSR2, on_back, d);
 	loop_run(d->loop);
 	demo_free(&d->demo);
 	cluster_free(&d->cluster);
@@ -203,7 +222,8 @@ static void usage(FILE *out)
 		      "usage: tundra-dev up|demo --dir FOLDER [FLAGS]\n\n"
 		      "  up     an API server, a scheduler and kubelets in memory, until Ctrl-C\n"
 		      "  demo   the same, and pods that ask for GPUs as soon as a driver publishes "
-		      "them\n\n%s",
+		      "them\n\n"
+		      "SIGUSR1: the API server is away; SIGUSR2: it is back\n\n%s",
 		      buf_cstr(&text));
 	buf_done(&text);
 }

@@ -235,6 +235,7 @@ static void status_loop(struct loop *l, struct jsonw *w)
 	jsonw_kobj(w, "loop");
 	jsonw_ki64(w, "turns", (int64_t)st->turns);
 	jsonw_ki64(w, "slowTurns", (int64_t)st->slow_turns);
+	jsonw_ki64(w, "preemptedTurns", (int64_t)st->preempted_turns);
 	jsonw_ki64(w, "maxMicroseconds", (int64_t)st->max_us);
 	jsonw_ki64(w, "busyMicroseconds", (int64_t)st->busy_us);
 	jsonw_karr(w, "slowCallbacks");

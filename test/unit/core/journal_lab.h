@@ -32,6 +32,7 @@ struct fixture {
 	size_t ops_n;
 	size_t told; /* in order: ops[told] is next */
 	int ready, ready_calls, disk_calls, images;
+	int image_at; /* the next key of an image: two a turn, so that every test has several */
 	bool disk_ok;
 	struct journal_scan_result opened;
 	struct buf text, methods;
@@ -75,14 +76,21 @@ static inline void swallow(void *arg, enum log_level level, struct sv line)
 static inline void put_state(struct fixture *f, struct journal *j)
 {
 	char key[16];
-	int i;
+	int i, end;
 
-	f->images++;
-	for (i = 0; i < KEYS; i++) {
+	if (journal_image_begins(j)) {
+		f->images++;
+		f->image_at = 0;
+	}
+	end = MIN(f->image_at + 2, KEYS);
+	for (i = f->image_at; i < end; i++) {
 		(void)snprintf(key, sizeof(key), "key-%d", i);
 		if (f->model[i][0])
 			journal_put_live(j, sv_str(key), sv_str(f->model[i]));
 	}
+	f->image_at = end;
+	if (end < KEYS)
+		journal_image_more(j);
 }
 
 static inline void on_compact(void *arg, struct journal *j)

@@ -16,6 +16,7 @@
 #include "core/fswatch.h"
 #include "core/fsx.h"
 #include "core/log.h"
+#include "core/mem.h"
 
 struct fixture {
 	struct loop *loop;
@@ -24,8 +25,9 @@ struct fixture {
 	struct buf told; /* "name name * ", * is NULL */
 };
 
-/* Stands before libc's: the kernel's limit on instances, reached on demand. */
-static int refuse;
+/* Stand before libc's: the kernel's limits, reached on demand, and how much is used of them. */
+static int refuse, refuse_watch;
+static unsigned instances;
 
 int inotify_init1(int flags)
 {
@@ -34,7 +36,18 @@ int inotify_init1(int flags)
 		errno = EMFILE;
 		return -1;
 	}
+	instances++;
 	return (int)syscall(SYS_inotify_init1, flags);
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	if (refuse_watch) {
+		refuse_watch--;
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
 }
 
 static void swallow(void *arg, enum log_level level, struct sv line)
@@ -313,18 +326,161 @@ static void limit_of_the_kernel_is_waited_out_later(void **state)
 
 	make_dir(f, "d");
 	watch(f, "d");
-	refuse = 2;
+	refuse_watch = 2;
 	began = loop_now_ms(f->loop);
 	assert_int_equal(rmdir(at(f, "d")), 0);
 	loop_turn(f->loop, 0);
 	assert_string_equal(buf_cstr(&f->told), "* ");
 	make_dir(f, "d");
-	while (refuse || loop_now_ms(f->loop) < began + 4000)
+	while (refuse_watch || loop_now_ms(f->loop) < began + 4000)
 		loop_turn(f->loop, -1);
 	loop_turn(f->loop, 0);
 	buf_clear(&f->told);
 	make(f, "d/x");
 	told(f, "x ");
+}
+
+/* ---- several watches share their descriptors ---- */
+
+struct second {
+	struct fixture *f;
+	struct fswatch *w;
+	unsigned told;
+	struct fswatch **drops; /* freed when this one is told */
+};
+
+static void on_second(void *arg, const char *name)
+{
+	struct second *s = arg;
+
+	(void)name;
+	s->told++;
+	if (s->drops)
+		fswatch_free(s->drops);
+}
+
+static void watch_too(struct second *s, const char *name)
+{
+	assert_int_equal(fswatch_new(s->f->loop, at(s->f, name), on_second, s, &s->w), 0);
+}
+
+/* Kernel watches of this process, as the kernel lists them. */
+static int count_watches(void *arg, const char *name)
+{
+	char *path _mem_free_ = mem_printf("/proc/self/fdinfo/%s", name);
+	unsigned *n = arg;
+	struct buf text;
+	struct sv rest;
+
+	buf_init(&text, 1 << 20);
+	if (!fsx_read(path, 1 << 20, &text))
+		for (rest = buf_sv(&text); rest.n;)
+			*n += sv_starts(sv_cut(&rest, '\n'), SV("inotify "));
+	buf_done(&text);
+	return 0;
+}
+
+static unsigned kernel_watches(void)
+{
+	unsigned n = 0;
+
+	assert_int_equal(fsx_list("/proc/self/fdinfo", count_watches, &n), 0);
+	return n;
+}
+
+static void many_take_two_instances(void **state)
+{
+	struct fixture *f = *state;
+	struct second s[20] = { 0 };
+	unsigned before = instances, watches;
+	char name[8];
+	size_t i;
+
+	make_dir(f, "d");
+	watch(f, "d");
+	watches = kernel_watches();
+	for (i = 0; i < ARRAY_LEN(s); i++) {
+		(void)snprintf(name, sizeof(name), "d%zu", i);
+		make_dir(f, name);
+		s[i].f = f;
+		watch_too(&s[i], name);
+	}
+	assert_int_equal(instances - before, 2);
+	/* Of each: its folder, twice. */
+	assert_int_equal(kernel_watches() - watches, 2 * ARRAY_LEN(s));
+	make(f, "d7/x");
+	told(f, "");
+	for (i = 0; i < ARRAY_LEN(s); i++) {
+		assert_int_equal(s[i].told, i == 7);
+		fswatch_free(&s[i].w);
+	}
+	assert_int_equal(kernel_watches(), watches);
+}
+
+static void same_folder_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct second s = { .f = f };
+
+	make_dir(f, "d");
+	watch(f, "d");
+	watch_too(&s, "d");
+	make(f, "d/x");
+	told(f, "x ");
+	assert_int_equal(s.told, 1);
+	/* What the two share stays with the other. */
+	fswatch_free(&s.w);
+	make(f, "d/y");
+	told(f, "y ");
+}
+
+static void folder_and_parent(void **state)
+{
+	struct fixture *f = *state;
+	struct second s = { .f = f };
+
+	make_dir(f, "d");
+	make_dir(f, "d/e");
+	watch(f, "d");
+	watch_too(&s, "d/e");
+	make(f, "d/x");
+	told(f, "x ");
+	assert_int_equal(s.told, 0);
+	make(f, "d/e/y");
+	told(f, "");
+	assert_int_equal(s.told, 1);
+	fswatch_free(&f->w);
+	assert_int_equal(unlink(at(f, "d/e/y")), 0);
+	assert_int_equal(rmdir(at(f, "d/e")), 0);
+	loop_turn(f->loop, 0);
+	assert_true(s.told > 1);
+	s.told = 0;
+	make_dir(f, "d/e");
+	loop_turn(f->loop, 0);
+	make(f, "d/e/z");
+	loop_turn(f->loop, 0);
+	assert_true(s.told > 1);
+	fswatch_free(&s.w);
+}
+
+static void one_frees_another(void **state)
+{
+	struct fixture *f = *state;
+	struct second a = { .f = f }, b = { .f = f }, c = { .f = f };
+
+	make_dir(f, "d");
+	watch_too(&a, "d");
+	watch_too(&b, "d");
+	watch_too(&c, "d");
+	a.drops = &b.w;
+	make(f, "d/x");
+	loop_turn(f->loop, 0);
+	assert_int_equal(a.told, 1);
+	assert_int_equal(b.told, 0);
+	assert_int_equal(c.told, 1);
+	assert_null(b.w);
+	fswatch_free(&a.w);
+	fswatch_free(&c.w);
 }
 
 int main(void)
@@ -341,6 +497,10 @@ int main(void)
 		T(other_entries_are_not_told),
 		T(limit_of_the_kernel_is_an_error_at_first),
 		T(limit_of_the_kernel_is_waited_out_later),
+		T(many_take_two_instances),
+		T(same_folder_twice),
+		T(folder_and_parent),
+		T(one_frees_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,13 @@
 #include "core/loop.h"
 
 #include <event2/event.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -678,6 +680,63 @@ static void watchdog_counts_times(void **state)
 	loop_free(&c.loop);
 }
 
+static void on_blocked(void *arg)
+{
+	(void)arg;
+	usleep(LOOP_SLOW_US + 1000);
+}
+
+/* Sleeping in a callback is our own fault, whatever else runs. */
+static void blocking_is_not_preemption(void **state)
+{
+	struct loop *l = loop_new();
+	const struct loop_stats *st = loop_stats(l);
+	struct loop_task task;
+
+	(void)state;
+	loop_task_init(&task, l, LOOP_TICK, on_blocked, NULL);
+	for (int i = 0; i < 20; i++) {
+		loop_task_post(&task);
+		loop_turn(l, 0);
+	}
+	assert_int_equal(st->slow_turns, 20);
+	/* A busy machine may add some, never all. */
+	assert_true(st->preempted_turns < 10);
+	loop_free(&l);
+}
+
+/* Two processes on one processor: who is slow only because of the other is told apart. */
+static void preemption_is_told(void **state)
+{
+	struct culprit c = { .loop = loop_new(), .us = LOOP_SLOW_US + 3000 };
+	const struct loop_stats *st = loop_stats(c.loop);
+	cpu_set_t before, one;
+	pid_t rival;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	rival = fork();
+	if (rival == 0) {
+		alarm(20);
+		for (;;) {
+		}
+	}
+	loop_task_init(&c.task, c.loop, LOOP_TICK, on_heavy, &c);
+	for (int i = 0; i < 300 && !st->preempted_turns; i++) {
+		loop_task_post(&c.task);
+		loop_turn(c.loop, 0);
+	}
+	kill(rival, SIGKILL);
+	assert_int_equal(waitpid(rival, NULL, 0), rival);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	assert_true(st->preempted_turns > 0);
+	assert_true(st->preempted_turns <= st->slow_turns);
+	loop_free(&c.loop);
+}
+
 /* A bounded set, whatever comes. */
 static void watchdog_names_are_bounded(void **state)
 {
@@ -1088,6 +1147,8 @@ int main(void)
 		cmocka_unit_test(clock_stands_still_within_a_turn),
 		cmocka_unit_test(watchdog_names_the_culprit),
 		cmocka_unit_test(watchdog_counts_times),
+		cmocka_unit_test(blocking_is_not_preemption),
+		cmocka_unit_test(preemption_is_told),
 		cmocka_unit_test(watchdog_names_are_bounded),
 		cmocka_unit_test(waiting_is_not_work),
 		cmocka_unit_test(delay_counts_from_now_outside_a_turn),

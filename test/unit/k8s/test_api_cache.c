@@ -199,7 +199,7 @@ static void test_expired_page(void **state)
 	       SCRIPT_WHOLE);
 	expect(w, WATCH("20"), NULL, SCRIPT_HOLD);
 	begin(w, &s, 2);
-	world_pass(w, 5000);
+	world_pass(w, 10000);
 	assert_told(&s, "+a.ua@1 +b.ub@2 +b.ub@12 +c.uc@13 -a.ua = ");
 	assert_int_equal(s.troubles, 1);
 	assert_false(s.trouble);
@@ -235,7 +235,7 @@ static void test_relist_tells_differences(void **state)
 	expect(w, WATCH("90"), NULL, SCRIPT_HOLD);
 	world_pass(w, 60000);
 	script_release(w->server);
-	world_pass(w, 5000);
+	world_pass(w, 10000);
 	assert_told(&s, "+changed.u2@50 -replaced.u4 +replaced.u9@60 +new.u5@70 -gone.u3 = ");
 	assert_int_equal(cache_stats(s.cache)->relists, 1);
 	assert_int_equal(cache_stats(s.cache)->objects, 4);

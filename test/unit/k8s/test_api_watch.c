@@ -206,12 +206,12 @@ static void test_follow(void **state)
 	world_pass(w, 60000);
 	assert_told(&s, "+a ~a ");
 	assert_string_equal(watch_rv(s.watch), "20");
-	/* The server ends it well: on from the bookmark, at once, and nobody is alarmed. */
+	/* The server ends it well: on from the bookmark, soon, and nobody is alarmed. */
 	script_expect(w->server, &(struct script_step){ .path = PATH_FROM("20"),
 							.body = EVENT("DELETED", "a", "21"),
 							.end = SCRIPT_HOLD });
 	script_release(w->server);
-	world_pass(w, 200);
+	world_pass(w, 4100);
 	assert_told(&s, "+a ~a -a ");
 	assert_int_equal(s.troubles, 0);
 	assert_int_equal(watch_stats(s.watch)->starts, 2);
@@ -277,7 +277,7 @@ static void test_cut_resumes(void **state)
 	begin(w, &s, "1");
 	world_pass(w, 100);
 	script_cut(w->server);
-	world_pass(w, 5000);
+	world_pass(w, 6100);
 	assert_told(&s, "+a +b ");
 	assert_int_equal(s.troubles, 1);
 	assert_int_equal(s.recoveries, 1);
@@ -373,7 +373,7 @@ static void test_errors_back_off(void **state)
 							.times = SCRIPT_ALWAYS });
 	begin(w, &s, "1");
 	world_pass(w, 10 * 60 * 1000);
-	/* 0.8 s doubling to 30 s: about 6 + 600/30 tries in ten minutes. */
+	/* 4 s doubling to 30 s: about 3 + 600/30 tries in ten minutes. */
 	assert_in_range(script_requests(w->server), 15, 40);
 	assert_true(s.troubles > 10);
 	assert_non_null(strstr(s.error, "403 Forbidden"));
@@ -384,7 +384,7 @@ static void test_errors_back_off(void **state)
 	assert_int_equal(s.recoveries, 1);
 	before = script_requests(w->server);
 	script_cut(w->server);
-	world_pass(w, 2000);
+	world_pass(w, 6000);
 	assert_int_equal(script_requests(w->server), before + 1);
 	end(&s);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/fsx.h"
+#include "core/journal_disk.h"
 #include "core/journal_format.h"
 #include "core/mem.h"
 #include "test/lib/node/lab.h"
@@ -19,19 +20,21 @@ static bool ledger_is_open(void *arg)
 }
 
 /* The ledger's file, made anew with a record for each of the names, all of GPU 0. */
-static void records_of_one_gpu(struct lab *lab, const char *const *names, size_t n)
+static void records_of_one_gpu(struct lab *lab, const char *const *names, size_t n, bool admin)
 {
 	struct buf file, body;
 
-	buf_init(&file, 1 << 20);
+	buf_init(&file, 8 << 20);
 	buf_init(&body, 1 << 16);
 	journal_put_header(&file, SV("boot-1"));
 	for (size_t i = 0; i < n; i++) {
 		char uid[32], name[16], request[] = "r0", pool[] = LAB_NODE, boot[] = "boot-1";
 		char ns[] = "default", device[] = "gpu-0", identity[] = "GPU-0000";
-		struct ledger_device d = {
-			.request = request, .pool = pool, .device = device, .identity = identity
-		};
+		struct ledger_device d = { .request = request,
+					   .pool = pool,
+					   .device = device,
+					   .identity = identity,
+					   .admin = admin };
 		const struct ledger_claim c = { .uid = uid,
 						.namespace = ns,
 						.name = name,
@@ -73,7 +76,7 @@ static void two_records_for_one_gpu(void **state)
 		char *folder = lab_path(lab, "plugins/" LAB_DRIVER);
 
 		assert_true(fsx_mkdirs(folder, 0755) >= 0);
-		records_of_one_gpu(lab, names, 2);
+		records_of_one_gpu(lab, names, 2, false);
 		lab_claims_start(&c, lab, lab_disk_new(lab), "one");
 		assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
 		assert_int_equal(claims_prepared(c.claims), 2);
@@ -93,9 +96,57 @@ static void two_records_for_one_gpu(void **state)
 	}
 }
 
+/*
+ * More records than a turn writes: the image of a new file takes several, and what ends meanwhile
+ * is not in the file that comes of it, and nothing else is missing.
+ */
+static void new_file_of_many(void **state)
+{
+	enum { MANY = 1300 };
+	struct lab *lab = lab_new(1, 1);
+	struct lab_disk *disk = lab_disk_new(lab);
+	struct lab_call calls[3];
+	struct lab_claims c;
+	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
+	char text[MANY][16];
+	const char *names[MANY];
+
+	(void)state;
+	for (size_t i = 0; i < MANY; i++) {
+		snprintf(text[i], sizeof(text[i]), "n%zu", i);
+		names[i] = text[i];
+	}
+	assert_true(fsx_mkdirs(folder, 0755) >= 0);
+	records_of_one_gpu(lab, names, MANY, true);
+	lab_claims_start(&c, lab, disk, "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	lab_pass(lab, 10000); /* what is derived is made again */
+	disk->fail = JOURNAL_UNTRUSTED;
+	disk->fail_method = JOURNAL_M_APPEND;
+	disk->fails = 1;
+	lab_unprepare(&c, "n3", NULL, &calls[0]);
+	while (!disk->failed)
+		lab_turns(lab, 1);
+	/* Nothing more is asked of the disk before the image is whole. */
+	lab_unprepare(&c, "n1299", NULL, &calls[1]);
+	lab_unprepare(&c, "n0", NULL, &calls[2]);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		assert_true(lab_until_true(lab, &calls[i].done, 10 * SOON_MS));
+		assert_string_equal(calls[i].error, "");
+	}
+	assert_int_equal(claims_prepared(c.claims), MANY - 3);
+	lab_claims_stop(&c);
+	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	assert_int_equal(claims_prepared(c.claims), MANY - 3);
+	lab_claims_stop(&c);
+	lab_free(&lab);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(two_records_for_one_gpu) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(two_records_for_one_gpu),
+					    cmocka_unit_test(new_file_of_many) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
