@@ -661,6 +661,30 @@ static void an_old_instance_stays_for_what_it_relays(void **state)
 	expect_nothing_left(f);
 }
 
+/* The newcomer dies and comes back before the old one has missed it, which is then told to go. */
+static void an_old_instance_asks_again_whoever_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_rpc b;
+	bool drained = false;
+
+	wait_over_a_hand_over(f, &b);
+	lab_node_kill(&f->n2);
+	again(&f->n2);
+	lab_pass(f->lab, 3000);
+	confirm(f, "new");
+	assert_true(lab_node_ready(&f->n2));
+	driver_drain(f->n.driver, set_true, &drained);
+	lab_pass(f->lab, 3000);
+	assert_false(drained);
+	expect_unprepared(f, "new", "a");
+	expect_prepared(f, &b, "b");
+	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
+	lab_node_kill(&f->n);
+	expect_unprepared(f, "new", "b");
+	expect_nothing_left(f);
+}
+
 /* ---- GPUs come and go ---- */
 
 static void a_driver_that_is_not_there_yet(void **state)
@@ -948,6 +972,7 @@ int main(int argc, char **argv)
 		TEST(a_wait_survives_a_hand_over),
 		TEST(a_wait_survives_a_hand_over_that_fails),
 		TEST(an_old_instance_stays_for_what_it_relays),
+		TEST(an_old_instance_asks_again_whoever_comes_back),
 		TEST(a_driver_that_is_not_there_yet),
 		TEST(a_driver_that_is_unloaded),
 		TEST(a_driver_that_does_not_answer),
