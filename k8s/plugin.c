@@ -335,8 +335,9 @@ static uint64_t relay_left_ms(const struct batch *b)
 }
 
 /*
- * An end without an answer, whatever the reason: it is our call still. The successor is asked again,
- * for it may be back before the ledger is found free; near its deadline a call waits for that here.
+ * An end without an answer, whatever the reason: it is our call still. The successor is asked
+ * again, for it may be back before the ledger is found free; near its deadline a call waits for
+ * that here.
  */
 static void on_relay_end(void *arg, int code, const char *text)
 {
@@ -367,9 +368,9 @@ static void relay(void *arg)
 	struct batch *b = arg;
 
 	drop_claims(b);
-	b->relayed = grpc_client_call(b->plugin->successor, grpc_call_path(b->call),
-				      buf_sv(&b->request), relay_left_ms(b), on_relayed,
-				      on_relay_end, b);
+	b->relayed =
+	    grpc_client_call(b->plugin->successor, grpc_call_path(b->call), buf_sv(&b->request),
+			     relay_left_ms(b), on_relayed, on_relay_end, b);
 }
 
 /* The ledger is ours again. */
