@@ -109,7 +109,7 @@ mend() {
   kill "$watcher" 2>/dev/null || true
 
   for pid in ${old_pid:-} ${new_pid:-}; do kill -CONT "$pid" 2>/dev/null || true; done
-  [ "$(kd get daemonset "$DAEMONSET" -o jsonpath='{.spec.template.spec.containers[0].image}')" = "$DEV" ] || install_chart >&2 || true
+  [ "$(kd get daemonset "$DAEMONSET" -o jsonpath='{.spec.template.spec.containers[0].image}')" = "$DEV" ] || install_chart >"$WORK/install" 2>&1 || true
 }
 "$CLUSTER" ctr images tag --force "$DEV" "$OTHER" >&2
 claim_template one "$(gpu_request 1)"
