@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "k8s/digest.h"
+#include "k8s/stale.h"
 #include "k8s/takeover.h"
 #include "transport/sock.h"
 
@@ -16,6 +17,7 @@
 #define REGISTERING_MS	 5000u	/* the kubelet connects before it confirms, or a moment later */
 #define RESTORE_MS	 200u	/* whoever empties the plugin folder may not be done yet */
 #define RESTORE_AGAIN_MS 5000u
+#define SWEEP_AGAIN_MS	 70000u /* a predecessor is given 60 s to end, then it is killed */
 
 struct driver {
 	struct loop *loop;
@@ -36,7 +38,8 @@ struct driver {
 	struct loop_timer grace; /* ends the time in which not ready keeps the slices */
 	struct fswatch *watch;	 /* of the plugin folder */
 	struct loop_timer restore;
-	uint64_t gone_ms; /* loop time the GPUs became not ready, while `gone` */
+	struct loop_timer sweep; /* once more for sockets of those that died */
+	uint64_t gone_ms;	 /* loop time the GPUs became not ready, while `gone` */
 	bool gone, was_ready, emptied, draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -219,6 +222,16 @@ static char *socket_path(const char *folder, const char *name, const char *insta
 			  (unsigned long long)digest_str(DIGEST_START, instance), end);
 }
 
+static void on_sweep(void *arg)
+{
+	struct driver *d = arg;
+
+	if (ledger_state(claims_ledger(d->claims)) != LEDGER_OPEN)
+		return;
+	(void)stale_sockets_remove(d->folder, "dra", ".sock");
+	(void)stale_sockets_remove(d->conf.roots->registry, d->name, "-reg.sock");
+}
+
 static void on_ledger(void *arg)
 {
 	struct driver *d = arg;
@@ -228,6 +241,8 @@ static void on_ledger(void *arg)
 	update_hold(d);
 	plugin_relay(d->plugin, socket);
 	mem_free(socket);
+	on_sweep(d);
+	loop_timer_set(&d->sweep, SWEEP_AGAIN_MS);
 }
 
 static bool is_registered(void *arg)
@@ -452,6 +467,7 @@ int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **o
 	name_files(d);
 	loop_timer_init(&d->grace, l, on_grace, d);
 	loop_timer_init(&d->restore, l, on_restore, d);
+	loop_timer_init(&d->sweep, l, on_sweep, d);
 	stats_driver(conf->stats, d->name);
 	r = fsx_mkdirs(d->folder, 0750);
 	if (r < 0)
@@ -487,6 +503,7 @@ void driver_free(struct driver **dp)
 	inventory_unlisten(d->conf.inventory, d);
 	loop_timer_stop(&d->grace);
 	loop_timer_stop(&d->restore);
+	loop_timer_stop(&d->sweep);
 	fswatch_free(&d->watch);
 	registration_free(&d->registration);
 	grpc_server_free(&d->server);

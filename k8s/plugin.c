@@ -13,6 +13,8 @@
 #define HEALTH_STREAMS_MAX 64		     /* the kubelet opens one per connection */
 #define ANSWER_MAX	   ((size_t)4 << 20) /* what grpc-go receives by default */
 #define RELAY_MS	   45000u /* as the kubelet waits; for callers that tell no deadline */
+#define RELAY_AGAIN_MS	   200u	  /* a successor that was killed is back in a second */
+#define RELAY_LAST_MS	   5000u  /* left of a call: it ends here, with a reason */
 
 struct plugin {
 	struct loop *loop;
@@ -45,6 +47,7 @@ struct batch {
 	struct buf request;		  /* as it came */
 	struct grpc_client_call *relayed; /* NULL unless the successor is asked */
 	struct buf answer;		  /* of the successor */
+	struct loop_timer again;	  /* it is asked once more */
 };
 struct health_stream {
 	struct list node;
@@ -128,6 +131,7 @@ static void batch_free(struct batch *b)
 	drop_claims(b);
 	if (b->relayed)
 		grpc_client_cancel(b->relayed);
+	loop_timer_stop(&b->again);
 	b->plugin->stats.inflight--;
 	b->plugin->stats.preparing -= b->prepare;
 	list_remove(&b->node);
@@ -325,10 +329,22 @@ static void on_relayed(void *arg, struct sv message)
 	(void)buf_put_sv(&b->answer, message);
 }
 
-/* An end without an answer, whatever the reason: it is our call still, and waits for the ledger. */
+static uint64_t relay_left_ms(const struct batch *b)
+{
+	uint64_t due = grpc_call_due_ms(b->call), now = loop_now_ms(b->plugin->loop);
+
+	return due == UINT64_MAX ? RELAY_MS : due > now ? due - now : 1;
+}
+
+/*
+ * An end without an answer, whatever the reason: it is our call still. The successor is asked
+ * again, for it may be back before the ledger is found free; near its deadline a call waits for
+ * that here.
+ */
 static void on_relay_end(void *arg, int code, const char *text)
 {
 	struct batch *b = arg;
+	bool again = relay_left_ms(b) > RELAY_LAST_MS;
 
 	b->relayed = NULL;
 	if (code == GRPC_OK && !b->answer.full) {
@@ -336,23 +352,39 @@ static void on_relay_end(void *arg, int code, const char *text)
 		batch_free(b);
 		return;
 	}
-	log_warn("the instance that took over does not answer a call, it waits here",
-		 LOG_S("call", grpc_call_path(b->call)), LOG_I("code", code), LOG_S("why", text));
-	serve_again(b);
+	log_warn("the instance that took over does not answer a call",
+		 LOG_S("call", grpc_call_path(b->call)), LOG_I("code", code), LOG_S("why", text),
+		 LOG_S("then", again ? "it is asked again" : "the call waits here"));
+	if (again)
+		loop_timer_set(&b->again, RELAY_AGAIN_MS);
+	else
+		serve_again(b);
 }
 
 /*
  * The kubelet stays with the connection on which it called, and a failed prepare costs the pod 60
  * to 90 s. Whole calls are asked anew: what was answered for some claims is answered again alike.
  */
-static void relay(struct batch *b)
+static void relay(void *arg)
 {
-	uint64_t due = grpc_call_due_ms(b->call), now = loop_now_ms(b->plugin->loop);
-	uint64_t left = due == UINT64_MAX ? RELAY_MS : due > now ? due - now : 1;
+	struct batch *b = arg;
 
 	drop_claims(b);
-	b->relayed = grpc_client_call(b->plugin->successor, grpc_call_path(b->call),
-				      buf_sv(&b->request), left, on_relayed, on_relay_end, b);
+	b->relayed =
+	    grpc_client_call(b->plugin->successor, grpc_call_path(b->call), buf_sv(&b->request),
+			     relay_left_ms(b), on_relayed, on_relay_end, b);
+}
+
+/* The ledger is ours again. */
+static void relay_stop(struct batch *b)
+{
+	if (b->claims)
+		return; /* it waits here already */
+	if (b->relayed)
+		grpc_client_cancel(b->relayed);
+	b->relayed = NULL;
+	loop_timer_stop(&b->again);
+	serve_again(b);
 }
 
 void plugin_relay(struct plugin *p, const char *socket)
@@ -361,18 +393,12 @@ void plugin_relay(struct plugin *p, const char *socket)
 
 	if ((socket != NULL) == (p->successor != NULL))
 		return;
-	list_for_each_safe (n, &p->calls) {
-		struct batch *b = list_entry(n, struct batch, node);
-
-		if (socket || !b->relayed)
-			continue;
-		grpc_client_cancel(b->relayed);
-		b->relayed = NULL;
-		serve_again(b);
-	}
-	h2_client_free(&p->successor);
-	if (!socket)
+	if (!socket) {
+		list_for_each_safe (n, &p->calls)
+			relay_stop(list_entry(n, struct batch, node));
+		h2_client_free(&p->successor);
 		return;
+	}
 	log_info("calls that wait are asked of the instance that took over",
 		 LOG_S("socket", socket));
 	p->successor = h2_client_new(p->loop, &conf);
@@ -396,6 +422,7 @@ static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, 
 	list_push(&p->calls, &b->node);
 	p->stats.inflight++;
 	p->stats.preparing += prepare;
+	loop_timer_init(&b->again, p->loop, relay, b);
 	grpc_call_on_cancel(call, on_cancel, b);
 	if (p->successor)
 		relay(b);

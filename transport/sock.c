@@ -291,6 +291,21 @@ int sock_connect(const struct sock_addr *a, int *fd)
 	return r;
 }
 
+bool sock_unix_is_dead(const char *path)
+{
+	struct sock_addr a;
+	struct err e = { 0 };
+	struct stat st;
+	int fd = -1, r = sock_addr_unix(&a, path, &e);
+
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false; /* other files refuse a connection as well */
+	if (!r)
+		r = sock_connect(&a, &fd);
+	sock_close(&fd);
+	return r == -ECONNREFUSED; /* a full queue is -EAGAIN */
+}
+
 int sock_error(int fd)
 {
 	int error = 0;

@@ -50,6 +50,9 @@ bool sock_may_complain(uint64_t *last_ms, uint64_t now_ms);
 enum { SOCK_CONNECTING = 1 };
 /* 0: connected; SOCK_CONNECTING: writable tells, then ask sock_error(); negative errno. */
 int sock_connect(const struct sock_addr *a, int *fd) NODISCARD;
+/* True for a socket file at which nobody listens: its owner died. Not for one that does not exist.
+ */
+bool sock_unix_is_dead(const char *path);
 int sock_error(int fd) NODISCARD; /* 0 or the negative errno of a connect */
 int sock_pair(int fd[2]) NODISCARD;
 /* The peer's uid on a unix socket. */

@@ -193,7 +193,8 @@ driver_back() {
   kd patch daemonset "$DAEMONSET" --type=json -p '[{"op":"remove","path":"/spec/template/spec/nodeSelector/tundra.test~1away"}]' >&2
   eventually 60 "the driver has registered and published" driver_publishes
 }
-driver_publishes() { driver_status >/dev/null 2>&1 && [ "$(slice_devices)" = "$GPU_COUNT" ]; }
+# The slices of the one before may still be there: they say nothing of this one.
+driver_publishes() { [ "$(driver_status 2>/dev/null | jq -r '[.. | objects | select(has("registered")) | .registered] | all')" = true ] && [ "$(slice_devices)" = "$GPU_COUNT" ]; }
 driver_metrics() { on_node curl -sf --max-time 10 "http://$(kd get pod "$(driver_pod)" -o jsonpath='{.status.podIP}'):8080/metrics"; }
 # What the driver itself counts as failed, of `prepare` or `unprepare`.
 driver_errors() {

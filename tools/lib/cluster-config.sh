@@ -38,7 +38,7 @@ apiVersion: v1
 kind: Config
 clusters:
 - name: tundra
-  cluster: {server: "https://127.0.0.1:6443", certificate-authority: "$STATE/pki/ca.crt"}
+  cluster: {server: "$API_SERVER", certificate-authority: "$STATE/pki/ca.crt"}
 users:
 - name: $1
   user: {client-certificate: "$STATE/pki/$1.crt", client-key: "$STATE/pki/$1.key"}
@@ -79,7 +79,7 @@ write_cni_config() {
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": "/run/cni-addresses", "routes": [{"dst": "0.0.0.0/0"}],
-            "ranges": [[{"subnet": "$POD_CIDR", "rangeStart": "$POD_FIRST"}]]}}]}
+            "ranges": [[{"subnet": "$POD_CIDR", "gateway": "$NODE_IP", "rangeStart": "$POD_FIRST", "rangeEnd": "$POD_LAST"}]]}}]}
 EOF
 }
 
@@ -110,7 +110,9 @@ EOF
 }
 
 write_proxy_config() {
-  cat >"$STATE/conf/proxy.yaml" <<EOF
+  # What a pod of a further node asks of a service is answered by node 1 over the common network: it must come back by the way it went.
+  # The proxy ends when its file is written, even with the same.
+  cat >"$STATE/conf/proxy.new" <<EOF
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
@@ -119,8 +121,10 @@ hostnameOverride: $NODE
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 conntrack: {maxPerCore: 0, min: 0}
+nftables: {masqueradeAll: $([ "$INDEX" = 1 ] && echo false || echo true)}
 clientConnection: {kubeconfig: "$STATE/conf/proxy.kubeconfig"}
 EOF
+  cmp -s "$STATE/conf/proxy.new" "$STATE/conf/proxy.yaml" || cp "$STATE/conf/proxy.new" "$STATE/conf/proxy.yaml"
 }
 
 write_audit_policy() {

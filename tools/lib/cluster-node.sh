@@ -6,17 +6,18 @@
 # them back, so a cluster that was killed leaves nothing behind. Processes sit in one cgroup per cluster for the same reason.
 
 # A daemon is ours if its environment says so; a pid file alone might name a stranger after the pid was used again.
-proc_mark() { printf 'TUNDRA_CLUSTER_PROC=%s:%s' "$STATE" "$1"; }
+proc_mark() { printf 'TUNDRA_CLUSTER_PROC=%s:%s' "${2:-$STATE}" "$1"; }
 
+# proc_pid NAME [STATE]: of this node, or of that with another state folder.
 proc_pid() {
   local pid
-  pid=$(cat "$STATE/pid/$1" 2>/dev/null) || return 1
+  pid=$(cat "${2:-$STATE}/pid/$1" 2>/dev/null) || return 1
   [ -n "$pid" ] || return 1
-  tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "$(proc_mark "$1")" || return 1
+  tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "$(proc_mark "$@")" || return 1
   printf '%s\n' "$pid"
 }
 
-proc_alive() { proc_pid "$1" >/dev/null; }
+proc_alive() { proc_pid "$@" >/dev/null; }
 
 # Waits for a pid to be gone; a zombie that nobody has reaped yet has an empty environment and counts as gone.
 proc_gone() { ! proc_alive "$1"; }
@@ -134,13 +135,16 @@ cgroup_remove() {
 holder_script='
 set -eu
 mount --make-rshared /
+# Every node has its GPUs under the same path, since the chart has one value for all.
+[ "$1" = "$3" ] || mount --bind "$1/gpus" "$3/gpus"
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock /run/netns /run/cdi /run/user
 mount --bind "$1/kubelet" /var/lib/kubelet
 mount --bind "$1/var-lib-cni" /var/lib/cni
 mount --bind "$1/var-log" /var/log
 ip link set lo up
-ip link add cni0 type bridge
+# A bridge takes the lowest address of its ports, and another one when they change, unless it was given its own.
+ip link add cni0 address "0a:58:0a:58:00:0$4" type bridge
 ip addr add "$2/16" dev cni0
 ip link set cni0 up
 : >"$1/run-ready"
@@ -153,16 +157,34 @@ holder_start() {
   mkdir -p /var/lib/kubelet /var/lib/cni "$STATE"/{kubelet,var-lib-cni,var-log}
   rm -f "$STATE/run-ready"
   # Shared from the start: pods that ask for mount propagation are refused on a private /, and / is private where no systemd runs.
-  proc_start holder unshare --mount --net --propagation private -- bash -c "$holder_script" holder "$STATE" "$NODE_IP"
+  proc_start holder unshare --mount --net --propagation private -- bash -c "$holder_script" holder "$STATE" "$NODE_IP" "$MAIN" "$INDEX"
   wait_until 5 test -f "$STATE/run-ready" || die "the node's namespaces were not set up: $STATE/log/holder.log"
 }
 
 # in_node COMMAND...: the node's network and mounts, the caller's working folder.
-in_node() {
-  local pid
-  pid=$(proc_pid holder) || die "no cluster is running in $STATE (start it: tools/cluster up)"
+in_node() { in_node_of "$STATE" "$@"; }
+# The same on the first node, which has the control plane.
+in_main() { in_node_of "$MAIN" "$@"; }
+
+in_node_of() {
+  local state=$1 pid
+  shift
+  pid=$(proc_pid holder "$state") || die "no cluster is running in $state (start it: tools/cluster up)"
   nsenter --target "$pid" --net --mount --wdns="$PWD" -- "$@"
 }
+
+# From this node's bridge to the first node's. It goes with this node's network.
+cable_plug() {
+  local name=node-$INDEX main
+  main=$(proc_pid holder "$MAIN") || die "no cluster is running in $MAIN"
+  ! in_node ip link show cable >/dev/null 2>&1 || return 0
+  # A node that was killed a moment ago may still be in the kernel's hands.
+  wait_until 5 cable_is_free "$name" || die "a cable of $name is still there on the first node"
+  in_node ip link add cable type veth peer name "$name" netns "$main"
+  in_node ip link set cable master cni0 up
+  in_main ip link set "$name" master cni0 up
+}
+cable_is_free() { ! in_main ip link show "$1" >/dev/null 2>&1; }
 
 # The same as a prefix for proc_start, which must exec it to know its pid.
 in_node_prefix() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # tundra on a cluster of tools/cluster: our image, our chart, fake GPUs. Sourced after step.sh, with TOP, CLUSTER (the tool), STATE and
-# NODE set; `tools/cluster tundra` and the cluster tests install it the same way.
+# NODE set, and MAIN and INDEX where it may be a further node; `tools/cluster tundra` and the cluster tests install it the same way.
 
 # shellcheck disable=SC2034 # for the scripts that source this
 TEST_IMAGE=localhost/tundra-test:1
@@ -10,6 +10,10 @@ PROFILE=h200
 GPU_COUNT=8
 GPU_SEED=1
 GPUS=$STATE/gpus
+# No two nodes have the same GPUs.
+[ "${INDEX:-1}" = 1 ] || GPU_SEED=$INDEX
+
+cluster_of_node() { "$CLUSTER" --node "${INDEX:-1}" "$@"; }
 
 release_binaries() {
   cd "$TOP" || return
@@ -21,8 +25,8 @@ release_binaries() {
 load_product_images() {
   "$TOP/tools/image" test
   "$TOP/tools/image" "$@" product
-  "$CLUSTER" ctr images ls -q | grep -qxF "$TEST_IMAGE" || "$CLUSTER" image load "$TUNDRA_CACHE/images/test.tar"
-  "$CLUSTER" image load "$TUNDRA_CACHE/images/tundra.tar"
+  cluster_of_node ctr images ls -q | grep -qxF "$TEST_IMAGE" || cluster_of_node image load "$TUNDRA_CACHE/images/test.tar"
+  cluster_of_node image load "$TUNDRA_CACHE/images/tundra.tar"
 }
 
 make_gpus() {
@@ -42,10 +46,16 @@ install_chart() {
   "$CLUSTER" kubectl -n tundra rollout status "daemonset/$DAEMONSET" --timeout=90s
 }
 
+# The chart is there already: its DaemonSet comes to a node with the label.
+join_chart() {
+  "$CLUSTER" kubectl label node "$NODE" nvidia.com/gpu.present=true --overwrite
+  "$CLUSTER" kubectl -n tundra rollout status "daemonset/$DAEMONSET" --timeout=90s
+}
+
 # Everything, from a running cluster to published GPUs; a second run changes only what is new.
 install_tundra() {
   [ $# -gt 0 ] || step "release binaries" release_binaries
   step "images on the node" load_product_images "$@"
   step "$GPU_COUNT fake GPUs ($PROFILE)" make_gpus
-  step "chart installed, driver ready" install_chart
+  if [ "${INDEX:-1}" = 1 ]; then step "chart installed, driver ready" install_chart; else step "driver ready on $NODE" join_chart; fi
 }

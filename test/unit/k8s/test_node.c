@@ -17,6 +17,7 @@
 #include "k8s/ledger_file.h"
 #include "test/lib/node/lab_node.h"
 #include "test/lib/node/lab_rpc.h"
+#include "transport/sock.h"
 
 enum { GPUS = 4, SOON_MS = 10000, SYNC_MS = 2000, WIPE_MS = 30000 };
 #define OTHER "other.example.com"
@@ -661,6 +662,73 @@ static void an_old_instance_stays_for_what_it_relays(void **state)
 	expect_nothing_left(f);
 }
 
+/* The newcomer dies and comes back before the old one has missed it, which is then told to go. */
+static void an_old_instance_asks_again_whoever_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_rpc b;
+	bool drained = false;
+
+	wait_over_a_hand_over(f, &b);
+	lab_node_kill(&f->n2);
+	again(&f->n2);
+	lab_pass(f->lab, 3000);
+	confirm(f, "new");
+	assert_true(lab_node_ready(&f->n2));
+	driver_drain(f->n.driver, set_true, &drained);
+	lab_pass(f->lab, 3000);
+	assert_false(drained);
+	expect_unprepared(f, "new", "a");
+	expect_prepared(f, &b, "b");
+	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
+	lab_node_kill(&f->n);
+	expect_unprepared(f, "new", "b");
+	expect_nothing_left(f);
+}
+
+static size_t sockets_of(struct fixture *f, const char *instance)
+{
+	char *service _mem_free_ =
+	    mem_printf("%s/" LAB_DRIVER "/dra-%s.sock", f->lab->roots.plugins, instance);
+	char *registrar _mem_free_ =
+	    mem_printf("%s/" LAB_DRIVER "-%s-reg.sock", f->lab->roots.registry, instance);
+
+	return (size_t)fsx_exists(service) + (size_t)fsx_exists(registrar);
+}
+
+/* As SIGKILL leaves them. */
+static void leave_sockets(struct fixture *f, const char *instance)
+{
+	char *folder _mem_free_ = mem_printf("%s/" LAB_DRIVER, f->lab->roots.plugins);
+	char *service _mem_free_ = mem_printf("%s/dra-%s.sock", folder, instance);
+	char *registrar _mem_free_ =
+	    mem_printf("%s/" LAB_DRIVER "-%s-reg.sock", f->lab->roots.registry, instance);
+	struct sock_listener l;
+	struct err e = { 0 };
+
+	assert_int_equal(fsx_mkdirs(folder, 0750), 0);
+	assert_int_equal(sock_listen_unix(&l, service, 0600, &e), 0);
+	close(l.fd);
+	assert_int_equal(sock_listen_unix(&l, registrar, 0600, &e), 0);
+	close(l.fd);
+	assert_int_equal(sockets_of(f, instance), 2);
+}
+
+/* Their pods are gone and make no new ones; the kubelet would dial what is there for ever. */
+static void sockets_of_killed_instances_go(void **state)
+{
+	struct fixture *f = *state;
+
+	leave_sockets(f, "dead");
+	start(f, &f->n, LAB_DRIVER, "live");
+	lab_pass(f->lab, 1000);
+	assert_int_equal(sockets_of(f, "dead"), 0);
+	leave_sockets(f, "killed"); /* after it had handed over */
+	lab_pass(f->lab, 80000);
+	assert_int_equal(sockets_of(f, "killed"), 0);
+	assert_int_equal(sockets_of(f, "live"), 2);
+}
+
 /* ---- GPUs come and go ---- */
 
 static void a_driver_that_is_not_there_yet(void **state)
@@ -948,6 +1016,8 @@ int main(int argc, char **argv)
 		TEST(a_wait_survives_a_hand_over),
 		TEST(a_wait_survives_a_hand_over_that_fails),
 		TEST(an_old_instance_stays_for_what_it_relays),
+		TEST(an_old_instance_asks_again_whoever_comes_back),
+		TEST(sockets_of_killed_instances_go),
 		TEST(a_driver_that_is_not_there_yet),
 		TEST(a_driver_that_is_unloaded),
 		TEST(a_driver_that_does_not_answer),
