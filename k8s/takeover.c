@@ -237,11 +237,11 @@ int takeover_look(const struct takeover_conf *conf, struct takeover_found *out, 
 	int r = read_checkpoint(conf, path, &cp, e);
 
 	*out = (struct takeover_found){ 0 };
-	if (!r)
+	if (cp)
 		r = ledger_file_read(conf->ledger, &known, e);
-	if (!r)
+	if (cp && !r)
 		r = compare_all(path, cp, known, e);
-	if (!r)
+	if (cp && !r)
 		*out = (struct takeover_found){ cp->claims_n, cp->started_n, cp->stale_n };
 	ledger_file_free(&known);
 	checkpoint_free(&cp);
@@ -259,13 +259,13 @@ int takeover_run(const struct takeover_conf *conf, struct err *e)
 
 	if (r == -ENOENT)
 		r = 0;
-	else if (!r && runs)
+	else if (cp && runs)
 		r = err_set(e, -EBUSY,
 			    "the driver that wrote %s still runs: it listens at %s/dra.sock; "
 			    "remove it from this node first",
 			    path, conf->folder);
 	/* An empty one is left where it is: it says the same to that driver as to us. */
-	else if (!r && (cp->claims_n || cp->started_n || cp->stale))
+	else if (cp && (cp->claims_n || cp->started_n || cp->stale))
 		r = take(conf, path, cp, e);
 	checkpoint_free(&cp);
 	mem_free(path);
