@@ -514,7 +514,7 @@ static void flood(struct drive *d)
  * how fast all are. */
 static int restart(struct drive *d, struct err *e)
 {
-	struct volley first = { 0 }, v = { 0 }, again = { 0 }, gets = { 0 };
+	struct volley first = { 0 }, v = { 0 }, again = { 0 }, bare = { 0 };
 	uint64_t us;
 	int r = end_agent(d, SIGKILL, e);
 
@@ -530,9 +530,9 @@ static int restart(struct drive *d, struct err *e)
 	       "restart.answers_ms");
 	calls(d, d->live, FEW, IN_FLIGHT, false, &again);
 	bench_sleep(d->b, REST_MS);
-	bare_gets(d, d->live, FEW, IN_FLIGHT, &gets);
+	bare_gets(d, d->live, FEW, IN_FLIGHT, &bare);
 	figure(volley_rate(&again), "restart.again_per_s");
-	figure(volley_rate(&gets), "floor.restart_get_per_s");
+	figure(volley_rate(&bare), "floor.restart_get_per_s");
 	return server_await_devices(d->b->server, BENCH_GPUS, BENCH_SLICES_MS, NULL, e);
 }
 
