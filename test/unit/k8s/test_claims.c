@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "core/fsx.h"
 #include "core/journal_disk.h"
 #include "core/journal_format.h"
