@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
-"""In place of tundra-worker: the role in $LIAR_ROLE lies in the way of $LIAR_LIE, every other is the real program, $LIAR_REAL.
+"""In place of tundra-worker: a spawner (core/spawner.h) whose role in $LIAR_ROLE lies in the way of $LIAR_LIE and whose others are the
+real program, $LIAR_REAL.
 
 The frames are core/worker.h's: {u32 length, u32 id, u16 method, u16 status, u32 deadline_ms}, little endian, then the body.
 """
 import os
+import signal
 import socket
 import struct
 import sys
 import time
 
 HEAD = '<IIHHI'
+# core/spawner_message.h: kind, id, value, role.
+MESSAGE = '=IIi16s'
+START, KILL, STARTED, ENDED = 1, 2, 3, 4
+SOCKET = 3
 
 
 def frame(id_, method, status, body=b'', length=None):
@@ -42,11 +48,9 @@ def lie(kind, s, id_, method):
         sys.exit(3)
 
 
-def main():
-    role = sys.argv[sys.argv.index('--role') + 1]
-    if role != os.environ['LIAR_ROLE']:
-        os.execv(os.environ['LIAR_REAL'], [os.environ['LIAR_REAL']] + sys.argv[1:])
-    s = socket.socket(fileno=3)
+def serve():
+    """One worker that lies, from question to question."""
+    s = socket.socket(fileno=SOCKET)
     s.setblocking(True)
     data = b''
     while True:
@@ -62,6 +66,51 @@ def main():
             s.sendall(frame(id_, 0, 0))
         else:
             lie(os.environ['LIAR_LIE'], s, id_, method)
+
+
+def become(role, fd):
+    """In the new process: the liar, or the real worker of that role."""
+    os.dup2(fd, SOCKET, inheritable=True)
+    if role == os.environ['LIAR_ROLE']:
+        serve()
+        os._exit(0)
+    args = sys.argv[1:]
+    args[args.index('--role') + 1] = role
+    os.execv(os.environ['LIAR_REAL'], [os.environ['LIAR_REAL']] + args)
+
+
+def reap(orders, ids):
+    while ids:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        orders.send(struct.pack(MESSAGE, ENDED, ids.pop(pid), status, b''))
+
+
+def main():
+    orders, ids = socket.socket(fileno=SOCKET), {}
+    orders.settimeout(0.02)
+    while True:
+        reap(orders, ids)
+        try:
+            data, fds, _, _ = socket.recv_fds(orders, struct.calcsize(MESSAGE), 1)
+        except TimeoutError:
+            continue
+        if not data:
+            break
+        kind, id_, _, role = struct.unpack(MESSAGE, data)
+        if kind == KILL:
+            for pid in [p for p, i in ids.items() if i == id_]:
+                os.kill(pid, signal.SIGKILL)
+            continue
+        pid = os.fork()
+        if not pid:
+            become(role.rstrip(b'\0').decode(), fds[0])
+        os.close(fds[0])
+        ids[pid] = id_
+        orders.send(struct.pack(MESSAGE, STARTED, id_, pid, b''))
+    for pid in ids:
+        os.kill(pid, signal.SIGKILL)
 
 
 main()
