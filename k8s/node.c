@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "k8s/digest.h"
+#include "k8s/leftovers.h"
 #include "k8s/takeover.h"
 #include "transport/sock.h"
 
@@ -30,6 +31,7 @@ struct driver {
 	struct registration *registration;
 	struct publisher *publisher;
 	struct gc *gc;
+	struct leftovers *leftovers;
 	struct pool_source source;
 	const struct gpu_device **published; /* scratch for the source */
 	size_t published_max;
@@ -37,7 +39,7 @@ struct driver {
 	struct fswatch *watch;	 /* of the plugin folder */
 	struct loop_timer restore;
 	uint64_t gone_ms; /* loop time the GPUs became not ready, while `gone` */
-	bool gone, was_ready, emptied, draining;
+	bool gone, was_ready, emptied, draining, has_ledger;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -219,6 +221,18 @@ static char *socket_path(const char *folder, const char *name, const char *insta
 			  (unsigned long long)digest_str(DIGEST_START, instance), end);
 }
 
+/* Whoever has the ledger, each time that it gets it. */
+static void tidy_up(struct driver *d)
+{
+	bool has = ledger_state(claims_ledger(d->claims)) == LEDGER_OPEN;
+
+	if (has && !d->has_ledger)
+		leftovers_begin(d->leftovers);
+	if (!has)
+		leftovers_stop(d->leftovers);
+	d->has_ledger = has;
+}
+
 static void on_ledger(void *arg)
 {
 	struct driver *d = arg;
@@ -226,6 +240,7 @@ static void on_ledger(void *arg)
 	char *socket = successor ? socket_path(d->folder, "dra", successor, ".sock") : NULL;
 
 	update_hold(d);
+	tidy_up(d);
 	plugin_relay(d->plugin, socket);
 	mem_free(socket);
 }
@@ -331,6 +346,16 @@ static int start_claims(struct driver *d, struct err *e)
 	d->cdi = cdi_new(&cdi);
 	claims.cdi = d->cdi;
 	return claims_new(d->loop, &claims, &d->claims, e);
+}
+
+static void name_leftovers(struct driver *d)
+{
+	const struct roots *roots = d->conf.roots;
+	const struct leftovers_place places[] = { { d->folder, "dra", ".sock" },
+						  { roots->registry, d->name, "-reg.sock" },
+						  { roots->cdi, NULL, NULL } };
+
+	d->leftovers = leftovers_new(d->loop, places, ARRAY_LEN(places));
 }
 
 static int listen_service(struct driver *d, struct err *e)
@@ -449,6 +474,7 @@ int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **o
 	d->name = mem_strdup(conf->name);
 	d->node = mem_strdup(conf->node);
 	name_files(d);
+	name_leftovers(d);
 	loop_timer_init(&d->grace, l, on_grace, d);
 	loop_timer_init(&d->restore, l, on_restore, d);
 	stats_driver(conf->stats, d->name);
@@ -491,6 +517,7 @@ void driver_free(struct driver **dp)
 	grpc_server_free(&d->server);
 	plugin_free(&d->plugin);
 	gc_free(&d->gc);
+	leftovers_free(&d->leftovers);
 	publisher_free(&d->publisher);
 	claims_free(&d->claims);
 	cdi_free(&d->cdi);

@@ -384,6 +384,7 @@ static void make_folders(struct lab *l)
 	}
 	l->boot = lab_path(l, "boot_id");
 	l->ledger = lab_path(l, "plugins/" LAB_DRIVER "/ledger");
+	snprintf(l->boot_id, sizeof(l->boot_id), "boot-1");
 	must(fsx_replace(l->boot, SV("boot-1\n"), 0644, 0) == 0);
 	l->roots = (struct roots){ .dev = l->dev,
 				   .proc = l->run,
