@@ -3,21 +3,36 @@
  * pod or the whole machine, and once more in what follows. What was answered is on the disk then,
  * the next one can work with whatever is left, and in the end nothing is left.
  */
+#include <unistd.h>
+
 #include "core/fsx.h"
 #include "core/mem.h"
 #include "test/sim/files.h"
 #include "test/sim/sweep.h"
 
-enum { STEP_MS = 500, DRAIN_MS = 50000, OLD = 0, NEW = 1 };
+enum { STEP_MS = 500, TIDY_MS = 60000, OLD = 0, NEW = 1 };
 
 /* What becomes of the world when the one dies whose calls are counted. */
 struct crash {
 	struct sim *sim;
 	const struct sweep *w;
 	void (*died)(struct crash *c); /* its body is gone */
-	unsigned deaths, turns, at_turn;
-	bool counts_turns;
+	unsigned deaths;
+	bool counts_turns, window; /* of a hand-over */
+	unsigned turns, at_turn;
 };
+
+/* While one follows the other, the devices stay published, whoever dies. */
+static void check_window(struct crash *c)
+{
+	struct sim *s = c->sim;
+
+	if (lab_published(s->lab) != SIM_GPUS)
+		sim_violated(s, "%zu devices are published in the hand-over",
+			     lab_published(s->lab));
+	if (c->counts_turns && ++c->turns == c->at_turn)
+		files_die();
+}
 
 /* Behind each turn, and so outside of every callback. */
 static void on_turn(void *arg)
@@ -25,8 +40,8 @@ static void on_turn(void *arg)
 	struct crash *c = arg;
 	struct sim *s = c->sim;
 
-	if (c->counts_turns && ++c->turns == c->at_turn)
-		files_die();
+	if (c->window)
+		check_window(c);
 	if (files_dead()) {
 		sim_note(s, "the driver dies");
 		lab_node_kill(&s->nodes[c->w->kind->target]);
@@ -83,12 +98,18 @@ static void end_life(struct crash *c)
 {
 	struct sim *s = c->sim;
 
+	if (c->w->at && !c->deaths)
+		sim_violated(s, "nobody died");
 	if (!*s->result->violation)
 		sim_settle(s);
 	if (!*s->result->violation)
 		sim_give_back(s);
 	if (*s->result->violation)
 		return;
+	/* What another one left while it ran is the next one's. */
+	stop_in_order(s);
+	sim_again(s);
+	lab_pass(s->lab, TIDY_MS);
 	model_tidy(s, true);
 	stop_in_order(s);
 	model_tidy(s, false);
@@ -111,8 +132,9 @@ static void another_instance(struct crash *c)
 static void die_again(struct crash *c)
 {
 	another_instance(c);
-	if (c->deaths == 1 && c->w->way)
-		files_kill(c->w->kind->target, c->w->way);
+	/* Way 0 of the sweep that kills once is no second death. */
+	if (c->deaths == 1 && c->w->kind->ways > 1)
+		files_kill(c->w->kind->target, c->w->way + 1);
 }
 
 static void life_of_one(struct crash *c)
@@ -136,18 +158,145 @@ static void life_killed(struct sim *s, void *arg)
 	begin(&c, s, w, die_again);
 	life_of_one(&c);
 	w->calls = files_death_calls();
-	if (w->at && c.deaths != 1 + (w->way > 0))
-		sim_note(s, "died %u times", c.deaths);
 	end_life(&c);
+}
+
+/* ---- the power fails ---- */
+
+/* What is left of the state folder, and of the CDI folder: that is in memory, or on the disk too. */
+static const struct {
+	enum files_loss state, cdi;
+	bool cdi_in_memory;
+} losses[] = {
+	{ FILES_NEWEST, FILES_NEWEST, true },
+	{ FILES_OLDEST, FILES_NEWEST, true },
+	{ FILES_TORN, FILES_NEWEST, true },
+	{ FILES_OLDEST, FILES_TORN, false },
+	{ FILES_EMPTY, FILES_EMPTY, false },
+};
+
+static int remove_entry(void *arg, const char *name)
+{
+	char *path _mem_free_ = mem_printf("%s/%s", (const char *)arg, name);
+
+	return fsx_remove(path);
+}
+
+static void power_fails(struct crash *c)
+{
+	struct sim *s = c->sim;
+	struct lab *l = s->lab;
+
+	sim_note(s, "the power fails");
+	files_power_loss(l->plugins, losses[c->w->way].state);
+	if (losses[c->w->way].cdi_in_memory) {
+		must(fsx_list(l->cdi, remove_entry, l->cdi) == 0 && rmdir(l->cdi) == 0);
+	} else {
+		files_power_loss(l->cdi, losses[c->w->way].cdi);
+	}
+	snprintf(l->boot_id, sizeof(l->boot_id), "boot-%u", 1 + c->deaths);
+	model_cdi_emptied(s->model);
+	kubelet_reboot(s->kubelet);
+}
+
+static void life_without_power(struct sim *s, void *arg)
+{
+	struct sweep *w = arg;
+	struct crash c;
+
+	begin(&c, s, w, power_fails);
+	life_of_one(&c);
+	w->calls = files_death_calls();
+	if (!fsx_exists(s->lab->cdi)) /* nobody needed it any more */
+		must(fsx_mkdirs(s->lab->cdi, 0755) == 0);
+	end_life(&c);
+}
+
+/* ---- one follows the other ---- */
+
+static void nothing_else(struct crash *c)
+{
+	(void)c;
+}
+
+/* A prepare and an unprepare come in the middle. */
+static void meet(struct crash *c, struct lab_node *old)
+{
+	struct sim *s = c->sim;
+	struct lab_node *new;
+
+	sim_note(s, "a second instance starts");
+	if (!sim_start(s, &new) && c->w->kind->target == OLD)
+		sim_violated(s, "the new one does not start");
+	pods_new_of(s, 1, false);
+	pods_delete_first(s);
+	lab_pass(s->lab, 6000);
+	pods_new_of(s, 1, false);
+	lab_pass(s->lab, 3000);
+	/* Every other time the new one that died is given up, and the old one goes on. */
+	if (c->w->kind->target == NEW && c->deaths && c->w->at % 2) {
+		if (new->driver)
+			lab_node_kill(new);
+		return;
+	}
+	s->present = new;
+	if (!new->driver)
+		sim_again(s);
+	lab_pass(s->lab, 3000);
+	if (old->driver)
+		sim_stop(s, old);
+}
+
+static void hand_over(struct sim *s, struct sweep *w, bool counts_turns)
+{
+	struct crash c;
+	struct lab_node *old;
+
+	begin(&c, s, w, nothing_else);
+	files_kill(w->kind->target, 0);
+	sim_begin(s);
+	pods_new_of(s, 1, true);
+	pods_new_of(s, 1, false);
+	lab_pass(s->lab, 6000);
+	old = s->present;
+	files_kill(w->kind->target, counts_turns ? 0 : (unsigned)w->at);
+	c.counts_turns = counts_turns;
+	c.at_turn = (unsigned)w->at;
+	c.window = s->only_lost = true;
+	meet(&c, old);
+	w->calls = counts_turns ? c.turns : files_death_calls();
+	pass(s, 8000);
+	c.window = c.counts_turns = false;
+	end_life(&c);
+}
+
+static void life_handed_over(struct sim *s, void *arg)
+{
+	hand_over(s, arg, false);
+}
+
+static void life_handed_over_by_turns(struct sim *s, void *arg)
+{
+	hand_over(s, arg, true);
 }
 
 /* ---- */
 
-enum { AGAIN_CALLS = 12, AGAIN_EVERY = 5 };
+enum { AGAIN_CALLS = 12, AGAIN_EVERY = 3 };
 
 const struct sweep_kind crash_kinds[] = {
 	{ "kill", "kill -9 behind file call", 1, 1, life_killed, NULL, NULL, OLD },
 	{ "kill-again", "kill -9 twice, first behind file call", AGAIN_CALLS, AGAIN_EVERY,
 	  life_killed, NULL, NULL, OLD },
+	{ "power", "power loss behind file call", ARRAY_LEN(losses), 1, life_without_power, NULL,
+	  NULL, OLD },
+	{ "kill-old", "hand-over, the old one dies behind file call", 1, 1, life_handed_over, NULL,
+	  NULL, OLD },
+	{ "kill-new", "hand-over, the new one dies behind file call", 1, 1, life_handed_over, NULL,
+	  NULL, NEW },
+	{ "kill-old-turn", "hand-over, the old one dies behind turn", 1, 1,
+	  life_handed_over_by_turns, NULL, NULL, OLD },
+	{ "kill-new-turn", "hand-over, the new one dies behind turn", 1, 1,
+	  life_handed_over_by_turns, NULL, NULL, NEW },
 };
 const size_t crash_kinds_n = ARRAY_LEN(crash_kinds);

@@ -198,7 +198,7 @@ static void check_specs(struct model *m)
 
 	m->broken = false;
 	r = fsx_list(m->sim->lab->cdi, check_spec, m);
-	if (r < 0 && !(r == -ENOENT && m->cdi_emptied))
+	if (r < 0 && r != -ENOENT) /* a reboot empties /run */
 		sim_violated(m->sim, "the CDI folder cannot be read");
 }
 
@@ -374,6 +374,9 @@ void model_on_reply(void *arg, const struct kubelet_reply *r)
 	if (r->code == GRPC_DEADLINE_EXCEEDED)
 		sim_violated(s, "%s of %s was not answered in time",
 			     r->prepare ? "Prepare" : "Unprepare", r->name);
+	if (r->error && s->only_lost && r->code != -1 && r->code != GRPC_UNAVAILABLE)
+		sim_violated(s, "%s of %s fails: %s", r->prepare ? "Prepare" : "Unprepare", r->name,
+			     r->error);
 	if (r->error)
 		return;
 	read_ledgers(m);

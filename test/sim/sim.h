@@ -57,6 +57,7 @@ struct sim {
 	struct lab_node nodes[SIM_NODES];
 	struct sim_disk_plan disk_plan[SIM_NODES];
 	struct lab_node *present; /* the instance that serves, or should */
+	bool only_lost;		  /* calls fail with their connection, for no other reason */
 	struct sim_pod pods[SIM_PODS_MAX];
 	size_t pods_n;
 	unsigned serial; /* of names */
