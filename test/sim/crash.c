@@ -129,12 +129,15 @@ static void another_instance(struct crash *c)
 	lab_node_name(&s->nodes[c->w->kind->target], name);
 }
 
+/* Calls between the first death and the second. */
+static const unsigned again[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
+static const unsigned later[] = { 2, 24, 40 };
+
 static void die_again(struct crash *c)
 {
 	another_instance(c);
-	/* Way 0 of the sweep that kills once is no second death. */
 	if (c->deaths == 1 && c->w->kind->ways > 1)
-		files_kill(c->w->kind->target, c->w->way + 1);
+		files_kill(c->w->kind->target, again[c->w->way]);
 }
 
 static void life_of_one(struct crash *c)
@@ -168,8 +171,8 @@ static const struct {
 	enum files_loss state, cdi;
 	bool cdi_in_memory;
 } losses[] = {
-	{ FILES_NEWEST, FILES_NEWEST, true },
 	{ FILES_OLDEST, FILES_NEWEST, true },
+	{ FILES_NEWEST, FILES_NEWEST, true },
 	{ FILES_TORN, FILES_NEWEST, true },
 	{ FILES_OLDEST, FILES_TORN, false },
 	{ FILES_EMPTY, FILES_EMPTY, false },
@@ -182,34 +185,56 @@ static int remove_entry(void *arg, const char *name)
 	return fsx_remove(path);
 }
 
-static void power_fails(struct crash *c)
+static void lose_power(struct crash *c, size_t way)
 {
 	struct sim *s = c->sim;
 	struct lab *l = s->lab;
 
 	sim_note(s, "the power fails");
-	files_power_loss(l->plugins, losses[c->w->way].state);
-	if (losses[c->w->way].cdi_in_memory) {
+	files_power_loss(l->plugins, losses[way].state);
+	if (!losses[way].cdi_in_memory)
+		files_power_loss(l->cdi, losses[way].cdi);
+	else if (fsx_exists(l->cdi))
 		must(fsx_list(l->cdi, remove_entry, l->cdi) == 0 && rmdir(l->cdi) == 0);
-	} else {
-		files_power_loss(l->cdi, losses[c->w->way].cdi);
-	}
 	snprintf(l->boot_id, sizeof(l->boot_id), "boot-%u", 1 + c->deaths);
 	model_cdi_emptied(s->model);
 	kubelet_reboot(s->kubelet);
 }
 
-static void life_without_power(struct sim *s, void *arg)
+static void power_fails(struct crash *c)
 {
-	struct sweep *w = arg;
+	lose_power(c, c->w->way);
+}
+
+/* Killed first: what the dead one had not synced yet is the next one's matter. */
+static void power_fails_later(struct crash *c)
+{
+	if (c->deaths == 1)
+		files_kill(c->w->kind->target, later[c->w->way]);
+	else
+		lose_power(c, 0);
+}
+
+static void without_power(struct sim *s, struct sweep *w, void (*died)(struct crash *c))
+{
 	struct crash c;
 
-	begin(&c, s, w, power_fails);
+	begin(&c, s, w, died);
 	life_of_one(&c);
 	w->calls = files_death_calls();
 	if (!fsx_exists(s->lab->cdi)) /* nobody needed it any more */
 		must(fsx_mkdirs(s->lab->cdi, 0755) == 0);
 	end_life(&c);
+}
+
+static void life_without_power(struct sim *s, void *arg)
+{
+	without_power(s, arg, power_fails);
+}
+
+static void life_killed_without_power(struct sim *s, void *arg)
+{
+	without_power(s, arg, power_fails_later);
 }
 
 /* ---- one follows the other ---- */
@@ -282,14 +307,16 @@ static void life_handed_over_by_turns(struct sim *s, void *arg)
 
 /* ---- */
 
-enum { AGAIN_CALLS = 12, AGAIN_EVERY = 3 };
+enum { AGAIN_EVERY = 4 };
 
 const struct sweep_kind crash_kinds[] = {
 	{ "kill", "kill -9 behind file call", 1, 1, life_killed, NULL, NULL, OLD },
-	{ "kill-again", "kill -9 twice, first behind file call", AGAIN_CALLS, AGAIN_EVERY,
+	{ "kill-again", "kill -9 twice, first behind file call", ARRAY_LEN(again), AGAIN_EVERY,
 	  life_killed, NULL, NULL, OLD },
 	{ "power", "power loss behind file call", ARRAY_LEN(losses), 1, life_without_power, NULL,
 	  NULL, OLD },
+	{ "kill-power", "kill -9 behind file call, power loss later", ARRAY_LEN(later), 1,
+	  life_killed_without_power, NULL, NULL, OLD },
 	{ "kill-old", "hand-over, the old one dies behind file call", 1, 1, life_handed_over, NULL,
 	  NULL, OLD },
 	{ "kill-new", "hand-over, the new one dies behind file call", 1, 1, life_handed_over, NULL,

@@ -24,6 +24,7 @@ static struct image images[IMAGES];
 struct entry {
 	char name[256];
 	uint64_t ino;
+	bool socket;
 };
 struct folder {
 	uint64_t ino;
@@ -70,6 +71,7 @@ static int keep_name(void *arg, const char *name)
 
 	must(f->n < ENTRIES && fstatat(names->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0);
 	f->entries[f->n].ino = (uint64_t)st.st_ino;
+	f->entries[f->n].socket = S_ISSOCK(st.st_mode);
 	must(sv_copy(f->entries[f->n].name, sizeof(f->entries[f->n].name), sv_str(name)));
 	f->n++;
 	return 0;
@@ -496,7 +498,11 @@ static void bring_back(const struct loss *l)
 		const struct image *image = image_of(e->ino);
 		char *path _mem_free_ = mem_printf("%s/%s", l->folder, e->name);
 
-		if (!fsx_exists(path))
+		if (fsx_exists(path))
+			continue;
+		if (e->socket)
+			must(mknod(path, S_IFSOCK | 0600, 0) == 0);
+		else
 			put(path, image ? image->bytes : "", image ? image->n : 0);
 	}
 }
