@@ -166,9 +166,9 @@ struct leftovers *leftovers_new(struct loop *loop, const struct leftovers_place 
 	l->n = n;
 	l->places = mem_calloc(n ? n : 1, sizeof(*l->places));
 	for (size_t i = 0; i < n; i++)
-		l->places[i] = (struct place){ mem_strdup(places[i].folder),
-					       mem_strdup(places[i].begin),
-					       mem_strdup(places[i].end) };
+		l->places[i] =
+		    (struct place){ mem_strdup(places[i].folder), mem_strdup(places[i].begin),
+				    mem_strdup(places[i].end) };
 	list_init(&l->suspects);
 	loop_timer_init(&l->timer, loop, on_timer, l);
 	return l;

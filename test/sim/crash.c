@@ -100,6 +100,7 @@ static void end_life(struct crash *c)
 
 	if (c->w->at && !c->deaths)
 		sim_violated(s, "nobody died");
+	files_kill(c->w->kind->target, 0);
 	if (!*s->result->violation)
 		sim_settle(s);
 	if (!*s->result->violation)
@@ -166,15 +167,14 @@ static void life_killed(struct sim *s, void *arg)
 
 /* ---- the power fails ---- */
 
-/* What is left of the state folder, and of the CDI folder: that is in memory, or on the disk too. */
+/* What is left of the state folder, and of the CDI folder: that is in memory, or on the disk too.
+ */
 static const struct {
 	enum files_loss state, cdi;
 	bool cdi_in_memory;
 } losses[] = {
-	{ FILES_OLDEST, FILES_NEWEST, true },
-	{ FILES_NEWEST, FILES_NEWEST, true },
-	{ FILES_TORN, FILES_NEWEST, true },
-	{ FILES_OLDEST, FILES_TORN, false },
+	{ FILES_OLDEST, FILES_NEWEST, true }, { FILES_NEWEST, FILES_NEWEST, true },
+	{ FILES_TORN, FILES_NEWEST, true },   { FILES_OLDEST, FILES_TORN, false },
 	{ FILES_EMPTY, FILES_EMPTY, false },
 };
 
@@ -222,8 +222,6 @@ static void without_power(struct sim *s, struct sweep *w, void (*died)(struct cr
 	begin(&c, s, w, died);
 	life_of_one(&c);
 	w->calls = files_death_calls();
-	if (!fsx_exists(s->lab->cdi)) /* nobody needed it any more */
-		must(fsx_mkdirs(s->lab->cdi, 0755) == 0);
 	end_life(&c);
 }
 

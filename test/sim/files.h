@@ -39,10 +39,10 @@ unsigned files_death_calls(void); /* of `who`, that changed a file */
  * sync of the folder, or the newest.
  */
 enum files_loss {
-	FILES_NEWEST,	/* all of it reached the disk by itself */
-	FILES_OLDEST,	/* none of it */
-	FILES_EMPTY,	/* names did, contents did not */
-	FILES_TORN,	/* names did, of contents the first half */
+	FILES_NEWEST, /* all of it reached the disk by itself */
+	FILES_OLDEST, /* none of it */
+	FILES_EMPTY,  /* names did, contents did not */
+	FILES_TORN,   /* names did, of contents the first half */
 	FILES_LOSSES,
 };
 void files_power_loss(const char *folder, enum files_loss how);

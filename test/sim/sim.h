@@ -122,9 +122,9 @@ void model_cdi_emptied(struct model *m); /* by somebody else: it may be incomple
 void model_after_crash(struct sim *s);	 /* what was answered is on the disk */
 /* Nothing is in the driver's folders that does not belong there; `runs`: a driver does. */
 void model_tidy(struct sim *s, bool runs);
-void model_published(struct sim *s);	 /* all but the GPUs is well, for a minute */
-void model_settled(struct sim *s);	 /* when all is mended and time has passed */
-void model_over(struct sim *s);		 /* when everything was given back */
+void model_published(struct sim *s); /* all but the GPUs is well, for a minute */
+void model_settled(struct sim *s);   /* when all is mended and time has passed */
+void model_over(struct sim *s);	     /* when everything was given back */
 uint64_t model_checks(const struct model *m);
 
 /* sweep.c: one life of a node in which each call of a kind fails once, see its table */

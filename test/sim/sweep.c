@@ -197,8 +197,8 @@ static int one(struct sweep *w)
 	printf("\r%s %llu, way %u ", w->kind->name, (unsigned long long)w->at, w->way);
 	if (!sim_run(&plan, &r) && !leaks())
 		return 0;
-	printf("\n%s %llu, in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at,
-	       w->way, files_failed(), *r.violation ? r.violation : "memory leaks");
+	printf("\n%s %llu, in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at, w->way,
+	       files_failed(), *r.violation ? r.violation : "memory leaks");
 	printf("again, with tundra's log:  LAB_LOG=1 sim --sweep %s:%llu:%u\n", w->kind->what,
 	       (unsigned long long)w->at, w->way);
 	return 1;

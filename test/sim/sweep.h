@@ -9,8 +9,8 @@
 struct sweep;
 struct sweep_kind {
 	const char *what, *name;
-	unsigned ways;	/* in which it may happen */
-	unsigned step;	/* every so manyth call */
+	unsigned ways;					   /* in which it may happen */
+	unsigned step;					   /* every so manyth call */
 	void (*life)(struct sim *s, void *arg);		   /* arg: the struct sweep */
 	void (*arm)(struct sim *s, const struct sweep *w); /* NULL: the life does it */
 	uint64_t (*calls)(const struct sim *s);		   /* of a whole life; likewise */
