@@ -400,13 +400,13 @@ static int find_or_create(struct journal_disk *d)
 	int r = take(d);
 
 	if (r == -ENOENT)
-		return compare(d, 0) ?: create(d) ?: sync_names(d) ?: load(d);
+		return compare(d, 0) ?: create(d) ?: load(d) ?: sync_names(d);
 	if (r)
 		return r;
 	r = journal_side_clear(d->side_path);
 	if (r)
 		return fail(d, r, "cannot remove", d->side_path);
-	return sync_names(d) ?: load(d) ?: compare(d, d->seq);
+	return load(d) ?: sync_names(d) ?: compare(d, d->seq);
 }
 
 static int do_open(struct journal_disk *d, struct sv body)

@@ -242,18 +242,24 @@ static void nothing_else(struct crash *c)
 	(void)c;
 }
 
-/* A prepare and an unprepare come in the middle. */
+/*
+ * A prepare and an unprepare come in the middle. The API server takes so long that the old one has
+ * let the ledger go when it knows what to prepare: that call waits, and the new one has to do it.
+ */
 static void meet(struct crash *c, struct lab_node *old)
 {
 	struct sim *s = c->sim;
 	struct lab_node *new;
+	struct err e = { "" };
 
+	must(apiserver_fault_text(s->lab->server, "get resourceclaims delay=5000 times=1", &e) ==
+	     0);
 	sim_note(s, "a second instance starts");
 	if (!sim_start(s, &new) && c->w->kind->target == OLD)
 		sim_violated(s, "the new one does not start");
 	pods_new_of(s, 1, false);
 	pods_delete_first(s);
-	lab_pass(s->lab, 6000);
+	lab_pass(s->lab, 8000);
 	pods_new_of(s, 1, false);
 	lab_pass(s->lab, 3000);
 	/* Every other time the new one that died is given up, and the old one goes on. */
