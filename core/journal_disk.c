@@ -380,18 +380,33 @@ static int compare(struct journal_disk *d, uint64_t seq)
 	return fail(d, -ESTALE, "someone else has just changed", d->path);
 }
 
+/*
+ * The name, and the folder's own: a predecessor may have been killed between its rename and its
+ * sync, and who made the folder synced nothing. Without a change it costs no write.
+ */
+static int sync_names(struct journal_disk *d)
+{
+	char *above = mem_printf("%s/..", d->folder);
+	int r = fsx_sync_dir(d->folder);
+
+	if (!r)
+		r = fsx_sync_dir(above);
+	mem_free(above);
+	return r ? fail(d, r, "cannot sync the folder of", d->path) : 0;
+}
+
 static int find_or_create(struct journal_disk *d)
 {
 	int r = take(d);
 
 	if (r == -ENOENT)
-		return compare(d, 0) ?: create(d) ?: load(d);
+		return compare(d, 0) ?: create(d) ?: load(d) ?: sync_names(d);
 	if (r)
 		return r;
 	r = journal_side_clear(d->side_path);
 	if (r)
 		return fail(d, r, "cannot remove", d->side_path);
-	return load(d) ?: compare(d, d->seq);
+	return load(d) ?: sync_names(d) ?: compare(d, d->seq);
 }
 
 static int do_open(struct journal_disk *d, struct sv body)

@@ -1,8 +1,6 @@
 #include "k8s/cdi.h"
 
 #include <errno.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/fsx.h"
@@ -13,7 +11,6 @@
 #define SPEC_MAX      ((size_t)4 << 20) /* 32 devices of a node with every driver file: about 200 kB */
 #define FRAGMENT_MAX  ((size_t)1 << 20)
 #define PATH_MAX_OURS 512
-#define STALE_S	      300 /* no prepare takes that long */
 
 struct cdi {
 	char *root, *kind, *prefix, *hook;
@@ -104,26 +101,9 @@ static void write_edits(struct jsonw *w, const char *program, const struct gpu_e
 	}
 }
 
-/* Left by a crash while a spec was being written. Younger ones may be another instance's. */
-static int remove_stale(void *arg, const char *name)
-{
-	const struct cdi *c = arg;
-	struct stat st;
-	char *path;
-
-	if (!fsx_is_temp(name))
-		return 0;
-	path = mem_printf("%s/%s", c->root, name);
-	if (!lstat(path, &st) && time(NULL) - st.st_mtime > STALE_S)
-		(void)unlink(path);
-	mem_free(path);
-	return 0;
-}
-
 struct cdi *cdi_new(const struct cdi_conf *conf)
 {
 	struct cdi *c = MEM_NEW(struct cdi);
-	int r;
 
 	c->root = mem_strdup(conf->root);
 	c->kind = mem_printf("k8s.%s/claim", conf->driver);
@@ -132,10 +112,6 @@ struct cdi *cdi_new(const struct cdi_conf *conf)
 	buf_init(&c->common, FRAGMENT_MAX);
 	buf_init(&c->spec, SPEC_MAX);
 	buf_init(&c->present, SPEC_MAX);
-	r = fsx_list(c->root, remove_stale, c);
-	if (r < 0 && r != -ENOENT)
-		log_warn("CDI folder cannot be read", LOG_S("folder", c->root),
-			 LOG_S("error", strerror(-r)));
 	return c;
 }
 

@@ -133,6 +133,9 @@ static void repair_some(void *arg)
 
 		if (!n)
 			return;
+		/* Handed over meanwhile: what is released since then must not come back. */
+		if (ledger_state(o->ledger) != LEDGER_OPEN)
+			continue;
 		repair_one(list_entry(n, struct claim, repair));
 	}
 	loop_timer_set(&o->repair_timer, 0);

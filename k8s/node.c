@@ -8,7 +8,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "k8s/digest.h"
-#include "k8s/stale.h"
+#include "k8s/leftovers.h"
 #include "k8s/takeover.h"
 #include "transport/sock.h"
 
@@ -17,7 +17,6 @@
 #define REGISTERING_MS	 5000u	/* the kubelet connects before it confirms, or a moment later */
 #define RESTORE_MS	 200u	/* whoever empties the plugin folder may not be done yet */
 #define RESTORE_AGAIN_MS 5000u
-#define SWEEP_AGAIN_MS	 70000u /* a predecessor is given 60 s to end, then it is killed */
 
 struct driver {
 	struct loop *loop;
@@ -32,15 +31,15 @@ struct driver {
 	struct registration *registration;
 	struct publisher *publisher;
 	struct gc *gc;
+	struct leftovers *leftovers;
 	struct pool_source source;
 	const struct gpu_device **published; /* scratch for the source */
 	size_t published_max;
 	struct loop_timer grace; /* ends the time in which not ready keeps the slices */
 	struct fswatch *watch;	 /* of the plugin folder */
 	struct loop_timer restore;
-	struct loop_timer sweep; /* once more for sockets of those that died */
-	uint64_t gone_ms;	 /* loop time the GPUs became not ready, while `gone` */
-	bool gone, was_ready, emptied, draining;
+	uint64_t gone_ms; /* loop time the GPUs became not ready, while `gone` */
+	bool gone, was_ready, emptied, draining, has_ledger;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -222,14 +221,16 @@ static char *socket_path(const char *folder, const char *name, const char *insta
 			  (unsigned long long)digest_str(DIGEST_START, instance), end);
 }
 
-static void on_sweep(void *arg)
+/* Whoever has the ledger, each time that it gets it. */
+static void tidy_up(struct driver *d)
 {
-	struct driver *d = arg;
+	bool has = ledger_state(claims_ledger(d->claims)) == LEDGER_OPEN;
 
-	if (ledger_state(claims_ledger(d->claims)) != LEDGER_OPEN)
-		return;
-	(void)stale_sockets_remove(d->folder, "dra", ".sock");
-	(void)stale_sockets_remove(d->conf.roots->registry, d->name, "-reg.sock");
+	if (has && !d->has_ledger)
+		leftovers_begin(d->leftovers);
+	if (!has)
+		leftovers_stop(d->leftovers);
+	d->has_ledger = has;
 }
 
 static void on_ledger(void *arg)
@@ -239,10 +240,9 @@ static void on_ledger(void *arg)
 	char *socket = successor ? socket_path(d->folder, "dra", successor, ".sock") : NULL;
 
 	update_hold(d);
+	tidy_up(d);
 	plugin_relay(d->plugin, socket);
 	mem_free(socket);
-	on_sweep(d);
-	loop_timer_set(&d->sweep, SWEEP_AGAIN_MS);
 }
 
 static bool is_registered(void *arg)
@@ -346,6 +346,16 @@ static int start_claims(struct driver *d, struct err *e)
 	d->cdi = cdi_new(&cdi);
 	claims.cdi = d->cdi;
 	return claims_new(d->loop, &claims, &d->claims, e);
+}
+
+static void name_leftovers(struct driver *d)
+{
+	const struct roots *roots = d->conf.roots;
+	const struct leftovers_place places[] = { { d->folder, "dra", ".sock" },
+						  { roots->registry, d->name, "-reg.sock" },
+						  { roots->cdi, NULL, NULL } };
+
+	d->leftovers = leftovers_new(d->loop, places, ARRAY_LEN(places));
 }
 
 static int listen_service(struct driver *d, struct err *e)
@@ -465,9 +475,9 @@ int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **o
 	d->name = mem_strdup(conf->name);
 	d->node = mem_strdup(conf->node);
 	name_files(d);
+	name_leftovers(d);
 	loop_timer_init(&d->grace, l, on_grace, d);
 	loop_timer_init(&d->restore, l, on_restore, d);
-	loop_timer_init(&d->sweep, l, on_sweep, d);
 	stats_driver(conf->stats, d->name);
 	r = fsx_mkdirs(d->folder, 0750);
 	if (r < 0)
@@ -503,12 +513,12 @@ void driver_free(struct driver **dp)
 	inventory_unlisten(d->conf.inventory, d);
 	loop_timer_stop(&d->grace);
 	loop_timer_stop(&d->restore);
-	loop_timer_stop(&d->sweep);
 	fswatch_free(&d->watch);
 	registration_free(&d->registration);
 	grpc_server_free(&d->server);
 	plugin_free(&d->plugin);
 	gc_free(&d->gc);
+	leftovers_free(&d->leftovers);
 	publisher_free(&d->publisher);
 	claims_free(&d->claims);
 	cdi_free(&d->cdi);

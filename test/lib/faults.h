@@ -3,7 +3,8 @@
  * File calls that fail when a test wants. Include it in one .c file of a program: its definitions
  * stand before libc's. Calls are numbered from 1 while `faults.on`; the one numbered `fail_at`, and
  * with `fail_on` every one of that name from there on, fails with `code`. `after` sees each call
- * once it was made (a crash sweep ends the process there).
+ * once it was made (a crash sweep ends the process there); `stops` sees it before, and may keep it
+ * from being made.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ static struct {
 	size_t space;
 	bool spare_sockets;			 /* names of sockets are no matter of the disk */
 	void (*after)(const char *call, int fd); /* fd -1: a call on names */
+	bool (*stops)(const char *call, int fd, const char *path);
 } faults;
 
 static bool faults_hit(const char *call)
@@ -42,6 +44,15 @@ static bool faults_hit(const char *call)
 	if (hit)
 		errno = faults.code;
 	return hit;
+}
+
+static bool faults_stops(const char *call, int fd, const char *path)
+{
+	bool stops = faults.on && faults.stops && faults.stops(call, fd, path);
+
+	if (stops)
+		errno = EIO;
+	return stops;
 }
 
 static long faults_done(const char *call, int fd, long r)
@@ -78,7 +89,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 {
 	long r;
 
-	if (faults_hit("pwrite"))
+	if (faults_stops("pwrite", fd, NULL) || faults_hit("pwrite"))
 		return -1;
 	if (faults.write_max)
 		n = MIN(n, faults.write_max);
@@ -99,7 +110,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 static int sync_call(const char *call, long nr, int fd)
 {
 	faults.syncs++;
-	if (faults_hit(call))
+	if (faults_stops(call, fd, NULL) || faults_hit(call))
 		return -1;
 	return (int)faults_done(call, fd, syscall(nr, fd));
 }
@@ -116,21 +127,21 @@ int fsync(int fd)
 
 int ftruncate(int fd, off_t size)
 {
-	if (faults_hit("ftruncate"))
+	if (faults_stops("ftruncate", fd, NULL) || faults_hit("ftruncate"))
 		return -1;
 	return (int)faults_done("ftruncate", fd, syscall(SYS_ftruncate, fd, size));
 }
 
 int fallocate(int fd, int mode, off_t at, off_t n)
 {
-	if (faults_hit("fallocate"))
+	if (faults_stops("fallocate", fd, NULL) || faults_hit("fallocate"))
 		return -1;
 	return (int)faults_done("fallocate", fd, syscall(SYS_fallocate, fd, mode, at, n));
 }
 
 int rename(const char *from, const char *to)
 {
-	if (!faults_spared(from) && faults_hit("rename"))
+	if (faults_stops("rename", -1, from) || (!faults_spared(from) && faults_hit("rename")))
 		return -1;
 	return (int)faults_done("rename", -1,
 				syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
@@ -138,7 +149,7 @@ int rename(const char *from, const char *to)
 
 int unlink(const char *path)
 {
-	if (!faults_spared(path) && faults_hit("unlink"))
+	if (faults_stops("unlink", -1, path) || (!faults_spared(path) && faults_hit("unlink")))
 		return -1;
 	return (int)faults_done("unlink", -1, syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }

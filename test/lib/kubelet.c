@@ -300,6 +300,13 @@ void kubelet_restart(struct kubelet *k)
 	start(k);
 }
 
+void kubelet_reboot(struct kubelet *k)
+{
+	k->rebooted = true;
+	kubelet_restart(k);
+	k->rebooted = false;
+}
+
 /* ---- what it knows ---- */
 
 const struct kubelet_stats *kubelet_stats(const struct kubelet *k)

@@ -56,6 +56,8 @@ int kubelet_new(struct loop *l, const struct kubelet_conf *conf, struct kubelet 
 void kubelet_free(struct kubelet **k); /* drivers are not told, as when it is killed */
 /* Killed and started again: plugins are registered afresh, running pods go on. */
 void kubelet_restart(struct kubelet *k);
+/* The machine was: its claims are in its checkpoint, its pods' containers are made anew. */
+void kubelet_reboot(struct kubelet *k);
 
 const struct kubelet_stats *kubelet_stats(const struct kubelet *k);
 bool kubelet_registered(const struct kubelet *k, const char *driver);

@@ -519,7 +519,7 @@ static void pod_seen(struct kubelet *k, const json_t *object)
 		pod->name = mem_strdup(jx_name(object));
 		pod->uid = mem_strdup(jx_uid(object));
 		/* Found running by a kubelet that starts: its sandbox is there, nothing to do. */
-		pod->state = !strcmp(phase, "Running") ? POD_RUNNING : POD_WAITING;
+		pod->state = !strcmp(phase, "Running") && !k->rebooted ? POD_RUNNING : POD_WAITING;
 		loop_timer_init(&pod->timer, k->loop, on_timer, pod);
 		loop_task_init(&pod->step, k->loop, LOOP_TICK, on_step, pod);
 		list_push(&k->pods, &pod->node);

@@ -95,6 +95,7 @@ struct kubelet {
 	json_t *wiping; /* driver -> loop time at which its slices go */
 	struct kubelet_rpc *stale_rpc;
 	uint64_t next_order, serial;
+	bool rebooted; /* no pod's sandbox is there */
 	struct kubelet_stats stats;
 };
 

@@ -6,13 +6,14 @@
 
 #include "core/fsx.h"
 #include "core/journal_format.h"
+#include "core/json.h"
 #include "core/mem.h"
 #include "k8s/ledger.h"
 #include "test/sim/files.h"
 #include "test/sim/sim.h"
 #include "transport/grpc.h"
 
-enum { FILE_MAX = 64 << 20, GRANT_DEVICES = 16 };
+enum { FILE_MAX = 64 << 20, SPEC_MAX = 4 << 20, GRANT_DEVICES = 16 };
 
 /* A ledger, as it would be replayed now. */
 struct records {
@@ -36,7 +37,8 @@ struct model {
 	struct records written, durable;
 	struct map grants; /* uid -> struct grant */
 	uint64_t seen, replies, checks;
-	bool cdi_emptied;
+	bool cdi_emptied; /* or torn: until it is complete again */
+	bool broken;	  /* a spec is not whole */
 };
 
 /* ---- the ledger ---- */
@@ -151,6 +153,25 @@ static void check_booking(struct model *m)
 	map_done(&taken);
 }
 
+/* Container runtimes read the folder at any moment: JSON, and all of it. */
+static void check_whole(struct model *m, const char *name)
+{
+	static const struct json_limits limits = { SPEC_MAX, 100000, 32 };
+	char *path _mem_free_ = mem_printf("%s/%s", m->sim->lab->cdi, name);
+	struct err e = { "" };
+	struct json *root;
+	struct buf text;
+
+	buf_init(&text, SPEC_MAX);
+	if (fsx_read(path, SPEC_MAX, &text) || json_parse(buf_sv(&text), &limits, &root, &e))
+		m->broken = true;
+	else
+		json_free(&root);
+	if (m->broken && !m->cdi_emptied)
+		sim_violated(m->sim, "CDI spec %s is not whole: %s", name, e.text);
+	buf_done(&text);
+}
+
 /* "k8s.gpu.nvidia.com-claim_<uid>.yaml" */
 static int check_spec(void *arg, const char *name)
 {
@@ -167,12 +188,17 @@ static int check_spec(void *arg, const char *name)
 	uid.n -= strlen(".yaml");
 	if (!map_get(&m->written.by_uid, uid) || !map_get(&m->durable.by_uid, uid))
 		sim_violated(m->sim, "CDI spec %s has no record on the disk", name);
+	check_whole(m, name);
 	return 0;
 }
 
 static void check_specs(struct model *m)
 {
-	if (fsx_list(m->sim->lab->cdi, check_spec, m) < 0)
+	int r;
+
+	m->broken = false;
+	r = fsx_list(m->sim->lab->cdi, check_spec, m);
+	if (r < 0 && r != -ENOENT) /* a reboot empties /run */
 		sim_violated(m->sim, "the CDI folder cannot be read");
 }
 
@@ -245,7 +271,7 @@ static void check(struct model *m)
 	read_ledgers(m);
 	check_booking(m);
 	check_specs(m);
-	m->cdi_emptied = m->cdi_emptied && incomplete(m, &name);
+	m->cdi_emptied = m->cdi_emptied && (incomplete(m, &name) || m->broken);
 	for (size_t i = 0; i < s->pods_n; i++)
 		if (kubelet_pod_runs(s->kubelet, "default", s->pods[i].name))
 			check_pod(m, &s->pods[i]);
@@ -348,6 +374,9 @@ void model_on_reply(void *arg, const struct kubelet_reply *r)
 	if (r->code == GRPC_DEADLINE_EXCEEDED)
 		sim_violated(s, "%s of %s was not answered in time",
 			     r->prepare ? "Prepare" : "Unprepare", r->name);
+	if (r->error && s->only_lost && r->code != -1 && r->code != GRPC_UNAVAILABLE)
+		sim_violated(s, "%s of %s fails: %s", r->prepare ? "Prepare" : "Unprepare", r->name,
+			     r->error);
 	if (r->error)
 		return;
 	read_ledgers(m);
@@ -360,6 +389,63 @@ void model_on_reply(void *arg, const struct kubelet_reply *r)
 void model_cdi_emptied(struct model *m)
 {
 	m->cdi_emptied = true;
+}
+
+void model_after_crash(struct sim *s)
+{
+	struct model *m = s->model;
+
+	read_ledgers(m);
+	map_for_each (e, &m->grants) {
+		const struct grant *g = e->value;
+
+		if (!map_get(&m->written.by_uid, sv_str(g->uid)))
+			sim_violated(s, "Prepare of %s was answered, the crash lost its record",
+				     g->name);
+	}
+}
+
+/* ---- what is left in folders ---- */
+
+struct tidy {
+	struct sim *sim;
+	const char *folder;
+	const char *socket; /* the one that may be there, NULL: none */
+};
+
+static int check_name(void *arg, const char *name)
+{
+	static const char *const files[] = { "ledger", "ledger.lock", "tundra-cdi-hook" };
+	const struct tidy *t = arg;
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (!strcmp(name, files[i]))
+			return 0;
+	if (!t->socket || strcmp(name, t->socket) != 0)
+		sim_violated(t->sim, "%s is left in %s", name, t->folder);
+	return 0;
+}
+
+static void check_folder(struct sim *s, const char *folder, const char *socket)
+{
+	struct tidy t = { .sim = s, .folder = folder, .socket = socket };
+
+	int r = fsx_list(folder, check_name, &t);
+
+	if (r < 0 && r != -ENOENT)
+		sim_violated(s, "%s cannot be read", folder);
+}
+
+void model_tidy(struct sim *s, bool runs)
+{
+	const char *instance = s->present->instance;
+	char *state _mem_free_ = mem_printf("%s/" LAB_DRIVER, s->lab->plugins);
+	char *service _mem_free_ = mem_printf("dra-%s.sock", instance);
+	char *registrar _mem_free_ = mem_printf(LAB_DRIVER "-%s-reg.sock", instance);
+
+	check_folder(s, state, runs ? service : NULL);
+	check_folder(s, s->lab->registry, runs ? registrar : NULL);
+	check_folder(s, s->lab->cdi, NULL);
 }
 
 /* ---- when it is quiet ---- */

@@ -16,6 +16,23 @@ static struct sim_pod *pod_new(struct sim *s)
 	return pod;
 }
 
+void pods_new_of(struct sim *s, unsigned gpus, bool second)
+{
+	struct sim_pod *pod = pod_new(s);
+	char claims[64];
+
+	must(pod);
+	sim_note(s, "%s asks for %u GPUs%s", pod->name, gpus, second ? ", twice" : "");
+	lab_claim_wish(s->lab, pod->claim, LAB_DRIVER, gpus);
+	snprintf(claims, sizeof(claims), "%s", pod->claim);
+	if (second) {
+		snprintf(pod->second, sizeof(pod->second), "claim-%u-b", s->serial);
+		lab_claim_wish(s->lab, pod->second, LAB_DRIVER, gpus);
+		snprintf(claims, sizeof(claims), "%s,%s", pod->claim, pod->second);
+	}
+	lab_pod(s->lab, pod->name, claims, 0);
+}
+
 static void new_one(struct sim *s)
 {
 	struct sim_pod *pod = pod_new(s);
@@ -37,6 +54,8 @@ static void end_pod(struct sim *s, size_t i, bool force)
 	lab_pod_delete(s->lab, pod->name, force);
 	if (pod->owns_claim)
 		lab_claim_end(s->lab, pod->claim);
+	if (*pod->second)
+		lab_claim_end(s->lab, pod->second);
 	*pod = s->pods[--s->pods_n];
 }
 
@@ -83,6 +102,11 @@ void pods_delete(struct sim *s)
 {
 	if (s->pods_n)
 		end_pod(s, sim_dice(s, s->pods_n), false);
+}
+
+void pods_delete_first(struct sim *s)
+{
+	end_pod(s, 0, false);
 }
 
 void pods_delete_by_force(struct sim *s)

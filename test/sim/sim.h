@@ -46,7 +46,8 @@ struct sim_disk_plan {
 
 struct sim_pod {
 	char name[24], claim[24];
-	bool owns_claim; /* it goes with the pod */
+	char second[24]; /* one more claim, "" = none */
+	bool owns_claim; /* they go with the pod */
 };
 
 struct sim {
@@ -56,6 +57,7 @@ struct sim {
 	struct lab_node nodes[SIM_NODES];
 	struct sim_disk_plan disk_plan[SIM_NODES];
 	struct lab_node *present; /* the instance that serves, or should */
+	bool only_lost;		  /* calls fail with their connection, for no other reason */
 	struct sim_pod pods[SIM_PODS_MAX];
 	size_t pods_n;
 	unsigned serial; /* of names */
@@ -89,6 +91,9 @@ void pods_new(struct sim *s);
 void pods_new_sharer(struct sim *s);
 void pods_new_monitor(struct sim *s);
 void pods_delete(struct sim *s);
+/* One that asks for `gpus`, in a claim and, if `second`, as many in another one. */
+void pods_new_of(struct sim *s, unsigned gpus, bool second);
+void pods_delete_first(struct sim *s);
 void pods_delete_by_force(struct sim *s);
 void pods_fill(struct sim *s); /* more than there are GPUs for */
 void pods_end_all(struct sim *s);
@@ -114,9 +119,12 @@ void model_on_turn(void *arg); /* a struct sim */
 void model_on_call(void *arg, bool prepare, const char *uid);
 void model_on_reply(void *arg, const struct kubelet_reply *r);
 void model_cdi_emptied(struct model *m); /* by somebody else: it may be incomplete for a while */
-void model_published(struct sim *s);	 /* all but the GPUs is well, for a minute */
-void model_settled(struct sim *s);	 /* when all is mended and time has passed */
-void model_over(struct sim *s);		 /* when everything was given back */
+void model_after_crash(struct sim *s);	 /* what was answered is on the disk */
+/* Nothing is in the driver's folders that does not belong there; `runs`: a driver does. */
+void model_tidy(struct sim *s, bool runs);
+void model_published(struct sim *s); /* all but the GPUs is well, for a minute */
+void model_settled(struct sim *s);   /* when all is mended and time has passed */
+void model_over(struct sim *s);	     /* when everything was given back */
 uint64_t model_checks(const struct model *m);
 
 /* sweep.c: one life of a node in which each call of a kind fails once, see its table */

@@ -16,22 +16,7 @@
 
 #include "core/mem.h"
 #include "test/sim/files.h"
-#include "test/sim/sim.h"
-
-struct sweep;
-struct sweep_kind {
-	const char *what, *name;
-	unsigned ways; /* to fail */
-	void (*arm)(struct sim *s, const struct sweep *w);
-	uint64_t (*calls)(const struct sim *s); /* of a whole life */
-	unsigned target;
-};
-struct sweep {
-	const struct sweep_kind *kind;
-	uint64_t at; /* the call that fails, 0 = none */
-	unsigned way;
-	uint64_t calls; /* that were made */
-};
+#include "test/sim/sweep.h"
 
 /* ---- the life ---- */
 
@@ -184,14 +169,14 @@ static uint64_t calls_disk_1(const struct sim *s)
 
 /* ---- */
 
-static const struct sweep_kind kinds[] = {
-	{ "files", "file call", ARRAY_LEN(codes), arm_files, calls_files, 0 },
-	{ "api", "API request", ARRAY_LEN(effects), arm_api, calls_api, 0 },
-	{ "gpu-worker", "request to the GPU worker", FATES, arm_gpu, calls_gpu, 0 },
-	{ "disk-worker", "request to the first disk worker", FATES, arm_disk, calls_disk_0,
+static const struct sweep_kind failing[] = {
+	{ "files", "file call", ARRAY_LEN(codes), 1, life, arm_files, calls_files, 0 },
+	{ "api", "API request", ARRAY_LEN(effects), 1, life, arm_api, calls_api, 0 },
+	{ "gpu-worker", "request to the GPU worker", FATES, 1, life, arm_gpu, calls_gpu, 0 },
+	{ "disk-worker", "request to the first disk worker", FATES, 1, life, arm_disk, calls_disk_0,
 	  DISK_0 },
-	{ "disk-worker-2", "request to the second disk worker", FATES, arm_disk, calls_disk_1,
-	  DISK_1 },
+	{ "disk-worker-2", "request to the second disk worker", FATES, 1, life, arm_disk,
+	  calls_disk_1, DISK_1 },
 };
 
 static bool leaks(void)
@@ -206,14 +191,14 @@ static bool leaks(void)
 /* 0: nothing was violated. */
 static int one(struct sweep *w)
 {
-	const struct sim_plan plan = { .seed = 1, .steps = 1, .script = life, .arg = w };
+	const struct sim_plan plan = { .seed = 1, .steps = 1, .script = w->kind->life, .arg = w };
 	struct sim_result r;
 
 	printf("\r%s %llu, way %u ", w->kind->name, (unsigned long long)w->at, w->way);
 	if (!sim_run(&plan, &r) && !leaks())
 		return 0;
-	printf("\n%s %llu fails in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at,
-	       w->way, files_failed(), *r.violation ? r.violation : "memory leaks");
+	printf("\n%s %llu, in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at, w->way,
+	       files_failed(), *r.violation ? r.violation : "memory leaks");
 	printf("again, with tundra's log:  LAB_LOG=1 sim --sweep %s:%llu:%u\n", w->kind->what,
 	       (unsigned long long)w->at, w->way);
 	return 1;
@@ -226,22 +211,22 @@ static int sweep(const struct sweep_kind *k)
 
 	if (one(&all))
 		return 1;
-	for (uint64_t at = 1; at <= all.calls; at++)
+	for (uint64_t at = 1; at <= all.calls; at += k->step)
 		for (unsigned way = 0; way < k->ways; way++, lives++) {
 			struct sweep w = { .kind = k, .at = at, .way = way };
 
 			if (one(&w))
 				return 1;
 		}
-	printf("\r%s: each of %llu failed in %u ways: nothing violated\n", k->name,
-	       (unsigned long long)all.calls, k->ways);
+	printf("\r%s, %llu of them, in %u ways: %u lives, nothing violated\n", k->name,
+	       (unsigned long long)((all.calls + k->step - 1) / k->step), k->ways, lives);
 	return lives ? 0 : 1;
 }
 
 /* "files" or, of all these lives, one: "files:<call>:<way>". */
 static bool read_what(const char *text, const char **what, struct sweep *one_life)
 {
-	static char name[16];
+	static char name[32];
 	struct sv rest = sv_str(text), kind = sv_cut(&rest, ':'), at = sv_cut(&rest, ':');
 	uint64_t way = 0;
 
@@ -256,27 +241,37 @@ static bool read_what(const char *text, const char **what, struct sweep *one_lif
 	return one_life->at > 0;
 }
 
+static const struct sweep_kind *find_kind(const char *what)
+{
+	for (size_t i = 0; i < ARRAY_LEN(failing); i++)
+		if (!strcmp(failing[i].what, what))
+			return &failing[i];
+	for (size_t i = 0; i < crash_kinds_n; i++)
+		if (!strcmp(crash_kinds[i].what, what))
+			return &crash_kinds[i];
+	return NULL;
+}
+
+static void tell_kinds(const char *text)
+{
+	(void)fprintf(stderr, "sim: --sweep %s: it is", text);
+	for (size_t i = 0; i < ARRAY_LEN(failing); i++)
+		(void)fprintf(stderr, " %s,", failing[i].what);
+	for (size_t i = 0; i < crash_kinds_n; i++)
+		(void)fprintf(stderr, " %s,", crash_kinds[i].what);
+	(void)fprintf(stderr, " and maybe :<call>:<way> behind it\n");
+}
+
 int sim_sweep(const char *text)
 {
 	struct sweep one_life = { 0 };
 	const char *what;
-	bool known = false;
 
-	if (!read_what(text, &what, &one_life))
-		what = "";
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		if (strcmp(kinds[i].what, what) != 0 || one_life.way >= kinds[i].ways)
-			continue;
-		known = true;
-		one_life.kind = &kinds[i];
-		if (one_life.at ? one(&one_life) : sweep(&kinds[i]))
-			return 1;
+	if (read_what(text, &what, &one_life))
+		one_life.kind = find_kind(what);
+	if (!one_life.kind || one_life.way >= one_life.kind->ways) {
+		tell_kinds(text);
+		return 2;
 	}
-	if (!known)
-		(void)fprintf(
-		    stderr,
-		    "sim: --sweep %s: it is files, gpu-worker, disk-worker, disk-worker-2 "
-		    "or api, and maybe :<call>:<way> behind it\n",
-		    text);
-	return known ? 0 : 2;
+	return one_life.at ? one(&one_life) : sweep(one_life.kind);
 }

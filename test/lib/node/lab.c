@@ -1,5 +1,6 @@
 #include "test/lib/node/lab.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <stdarg.h>
 
@@ -384,6 +385,7 @@ static void make_folders(struct lab *l)
 	}
 	l->boot = lab_path(l, "boot_id");
 	l->ledger = lab_path(l, "plugins/" LAB_DRIVER "/ledger");
+	snprintf(l->boot_id, sizeof(l->boot_id), "boot-1");
 	must(fsx_replace(l->boot, SV("boot-1\n"), 0644, 0) == 0);
 	l->roots = (struct roots){ .dev = l->dev,
 				   .proc = l->run,
@@ -512,8 +514,9 @@ static int count_entry(void *arg, const char *name)
 size_t lab_cdi_count(struct lab *l)
 {
 	size_t n = 0;
+	int r = fsx_list(l->cdi, count_entry, &n);
 
-	must(fsx_list(l->cdi, count_entry, &n) == 0);
+	must(r == 0 || r == -ENOENT); /* a reboot empties /run */
 	return n;
 }
 

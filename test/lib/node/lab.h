@@ -53,6 +53,9 @@ struct lab {
 	char folder[64];
 	char *plugins, *registry, *cdi, *run, *boot, *dev, *ledger;
 	struct roots roots;
+	/* Node i sees the same folders as ".../by-<i>/...": tells apart whose calls they are. */
+	bool own_paths;
+	char boot_id[16];
 	struct store *store;
 	struct apiserver *server;
 	struct api_config config;

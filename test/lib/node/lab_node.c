@@ -1,5 +1,7 @@
 #include "test/lib/node/lab_node.h"
 
+#include <unistd.h>
+
 #include "core/mem.h"
 #include "test/lib/node/lab_objects.h"
 
@@ -35,9 +37,10 @@ static int start(struct lab_node *n, struct err *e)
 	const struct driver_conf conf = { .name = n->name,
 					  .node = LAB_NODE,
 					  .instance = n->instance,
-					  .boot_id = "boot-1",
-					  .roots = &n->lab->roots,
+					  .boot_id = n->lab->boot_id,
+					  .roots = &n->roots,
 					  .hook_path = "/hook",
+					  .hook_source = n->lab->own_paths ? n->lab->boot : NULL,
 					  .api = n->lab->api,
 					  .inventory = n->lab->inventory,
 					  .disk = n->disk->worker,
@@ -50,13 +53,32 @@ static int start(struct lab_node *n, struct err *e)
 	return driver_new(n->lab->loop, &conf, &n->driver, e);
 }
 
+/* Any small file does for the hook that is copied. */
+static void own_paths(struct lab_node *n)
+{
+	struct lab *l = n->lab;
+	unsigned number = (unsigned)(n->disk - l->disks);
+	const char *const names[] = { "plugins", "plugins_registry", "cdi" };
+	char *by _mem_free_ = lab_path(l, "by-%u", number);
+
+	must(symlink(".", by) == 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		n->own[i] = lab_path(l, "by-%u/%s", number, names[i]);
+	n->roots.plugins = n->own[0];
+	n->roots.registry = n->own[1];
+	n->roots.cdi = n->own[2];
+}
+
 int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const char *instance,
 		   struct err *e)
 {
 	*n = (struct lab_node){ .lab = l,
 				.disk = lab_disk_new(l),
+				.roots = l->roots,
 				.name = mem_strdup(driver),
 				.instance = mem_strdup(instance) };
+	if (l->own_paths)
+		own_paths(n);
 	return start(n, e);
 }
 
@@ -76,12 +98,19 @@ static void on_drained(void *arg)
 	((struct lab_node *)arg)->drained = true;
 }
 
+static bool has_ended(void *arg)
+{
+	const struct lab_node *n = arg;
+
+	return n->drained || !n->driver;
+}
+
 bool lab_node_stop(struct lab_node *n, uint64_t ms)
 {
 	bool in_time;
 
 	driver_drain(n->driver, on_drained, n);
-	in_time = lab_until_true(n->lab, &n->drained, ms);
+	in_time = lab_until(n->lab, has_ended, n, ms);
 	lab_node_kill(n);
 	return in_time;
 }
@@ -99,6 +128,8 @@ void lab_node_done(struct lab_node *n)
 	driver_free(&n->driver);
 	mem_free(n->name);
 	mem_free(n->instance);
+	for (size_t i = 0; i < ARRAY_LEN(n->own); i++)
+		mem_free(n->own[i]);
 	n->lab = NULL;
 }
 

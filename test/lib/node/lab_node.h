@@ -11,6 +11,8 @@ struct lab_node {
 	struct lab *lab;
 	struct lab_disk *disk;
 	struct driver *driver;
+	struct roots roots;
+	char *own[3]; /* of roots, with own_paths */
 	char *name, *instance;
 	bool drained;
 	int in_use; /* what a scan for users of a GPU answers */
@@ -23,7 +25,7 @@ struct kubelet *lab_kubelet_heard(struct lab *l, struct kubelet_conf conf);
 /* instance NULL: upstream's socket names. 0 or a negative errno. */
 int lab_node_start(struct lab_node *n, struct lab *l, const char *driver, const char *instance,
 		   struct err *e) NODISCARD;
-/* SIGTERM: drains and ends; false when it took longer than `ms`. */
+/* SIGTERM: drains and ends, by itself or killed; false when it took longer than `ms`. */
 bool lab_node_stop(struct lab_node *n, uint64_t ms);
 void lab_node_kill(struct lab_node *n);				 /* SIGKILL, its disk worker too */
 int lab_node_again(struct lab_node *n, struct err *e) NODISCARD; /* the same, after its end */

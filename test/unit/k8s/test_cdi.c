@@ -1,6 +1,5 @@
 #include "k8s/cdi.h"
 
-#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -236,27 +235,6 @@ static void ahead_may_be_in_vain(void **state)
 	assert_null(ahead.temp);
 }
 
-static void what_a_crash_left_goes(void **state)
-{
-	struct world *w = *state;
-	struct cdi_conf conf = { .root = w->root, .driver = "gpu.nvidia.com", .hook = "/hook" };
-	struct cdi_device d[] = { { "gpu-3", &w->device } };
-	struct cdi_ahead old = { 0 }, young = { 0 };
-	struct timespec long_ago[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
-	struct cdi *again;
-
-	assert_int_equal(fsx_mkdirs(w->root, 0700), 0);
-	cdi_write_ahead(w->cdi, UID, d, 1, &old);
-	cdi_write_ahead(w->cdi, UID, d, 1, &young);
-	assert_int_equal(utimensat(AT_FDCWD, old.temp, long_ago, 0), 0);
-	again = cdi_new(&conf);
-	assert_int_not_equal(access(old.temp, F_OK), 0);
-	assert_int_equal(access(young.temp, F_OK), 0);
-	cdi_drop_ahead(&old);
-	cdi_drop_ahead(&young);
-	cdi_free(&again);
-}
-
 static void hostile_uid_stays_in_the_folder(void **state)
 {
 	struct world *w = *state;
@@ -291,7 +269,6 @@ int main(void)
 		T(the_id_is_upstreams),
 		T(ahead_is_the_same_spec),
 		T(ahead_may_be_in_vain),
-		T(what_a_crash_left_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,10 +145,49 @@ static void new_file_of_many(void **state)
 	lab_free(&lab);
 }
 
+/*
+ * The next instance unprepares what it likes from the moment that it has the ledger: a spec that is
+ * written behind that by the one before stays for ever.
+ */
+static void who_has_no_ledger_repairs_nothing(void **state)
+{
+	enum { CLAIMS = 100 };
+	static char texts[CLAIMS][8];
+	const char *names[CLAIMS];
+	struct lab *lab = lab_new(1, 1);
+	struct lab_claims c;
+	char *handover _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER "/ledger.handover");
+	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
+	size_t then;
+
+	(void)state;
+	for (size_t i = 0; i < CLAIMS; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "c%zu", i);
+		names[i] = texts[i];
+	}
+	assert_true(fsx_mkdirs(folder, 0755) >= 0);
+	records_of_one_gpu(lab, names, CLAIMS, true);
+	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	assert_int_equal(fsx_replace(handover, SV("two\n"), 0600, 0), 0);
+	for (int i = 0; i < 100 && ledger_is_open(&c); i++)
+		lab_turns(lab, 1);
+	assert_false(ledger_is_open(&c));
+	then = lab_cdi_count(lab);
+	assert_true(then < CLAIMS); /* it was in the middle of it */
+	lab_turns(lab, 100);
+	assert_int_equal(lab_cdi_count(lab), then);
+	lab_claims_stop(&c);
+	lab_free(&lab);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(two_records_for_one_gpu),
-					    cmocka_unit_test(new_file_of_many) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_records_for_one_gpu),
+		cmocka_unit_test(new_file_of_many),
+		cmocka_unit_test(who_has_no_ledger_repairs_nothing),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
