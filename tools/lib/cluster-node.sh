@@ -157,6 +157,7 @@ holder_start() {
   mkdir -p /var/lib/kubelet /var/lib/cni "$STATE"/{kubelet,var-lib-cni,var-log}
   rm -f "$STATE/run-ready"
   # Shared from the start: pods that ask for mount propagation are refused on a private /, and / is private where no systemd runs.
+  # shellcheck disable=SC2153 # MAIN is set by tools/cluster
   proc_start holder unshare --mount --net --propagation private -- bash -c "$holder_script" holder "$STATE" "$NODE_IP" "$MAIN" "$INDEX"
   wait_until 5 test -f "$STATE/run-ready" || die "the node's namespaces were not set up: $STATE/log/holder.log"
 }

@@ -55,6 +55,7 @@ grep -q 'enable_cdi' <<<"$(fix runtime <"$WORK/off.json")" || fail "what to do a
 # Its token stands in a variable that goes into the bundle.
 folder=$WORK/bundle
 mkdir "$folder"
+# shellcheck disable=SC2016 # for the shell in the pod
 in_driver 'IMAGE_NAME="registry/$(</var/run/secrets/kubernetes.io/serviceaccount/token)" tundra support-bundle -o -' >"$WORK/bundle.tar" 2>"$WORK/bundle.said" || fail "support-bundle: $(cat "$WORK/bundle.said")"
 tar -C "$folder" -xf "$WORK/bundle.tar"
 for member in README.txt doctor.txt doctor.json status.json metrics.txt ledger.json resourceslices.json node.json version.json versions.txt \
