@@ -293,7 +293,7 @@ int sock_connect(const struct sock_addr *a, int *fd)
 
 bool sock_unix_is_dead(const char *path)
 {
-	struct sock_addr a;
+	struct sock_addr a = { 0 };
 	struct err e = { 0 };
 	struct stat st;
 	int fd = -1, r = sock_addr_unix(&a, path, &e);
