@@ -311,7 +311,7 @@ static void life_handed_over_by_turns(struct sim *s, void *arg)
 
 /* ---- */
 
-enum { AGAIN_EVERY = 4 };
+enum { AGAIN_EVERY = 8 };
 
 const struct sweep_kind crash_kinds[] = {
 	{ "kill", "kill -9 behind file call", 1, 1, life_killed, NULL, NULL, OLD },
