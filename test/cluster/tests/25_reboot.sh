@@ -13,6 +13,8 @@ mv "$WORK/errors.new" "$WORK/errors-before-restart"
 again() { [ "$(container_id a)" != "$id" ] && [ "$(kn get pod a -o jsonpath='{.status.containerStatuses[0].ready}')" = true ]; }
 eventually 120 "the pod's container runs again" again
 eventually 60 "the driver publishes" driver_publishes
+# By itself: a container that restarts is started without a call to the driver.
+driver_log | grep -qF 'CDI spec rebuilt' || fail "the driver left the CDI spec to the kubelet's next call"
 sees_its_gpus a main c
 same "GPU after the reboot" "$minor" "$(nodes_inside a)"
 pod b claim=c
