@@ -16,7 +16,7 @@
 	}
 #define CALL_IF(call, how, n, v)                                                                   \
 	{                                                                                          \
-		.name = #call, .nr = __NR_##call, .test = how, .arg = n, .value = v                \
+		.name = #call, .nr = __NR_##call, .test = (how), .arg = (n), .value = (v)          \
 	}
 
 #ifndef __NR_open /* arm64 */

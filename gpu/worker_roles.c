@@ -7,7 +7,7 @@
 
 #define CAP(c, reason)                                                                             \
 	{                                                                                          \
-		.name = #c, .why = reason, .cap = c                                                \
+		.name = #c, .why = (reason), .cap = (c)                                            \
 	}
 
 /* Its one socket, beside confine_basics. */
