@@ -74,8 +74,8 @@ static int be_worker(void *ctx, const char *role)
 
 static int be_spawner(int argc, char **argv)
 {
-	if (argc < 5 || strcmp(argv[1], "--role") || strcmp(argv[2], "spawner") ||
-	    strcmp(argv[3], "--build") || strcmp(argv[4], version_build()))
+	if (argc < 5 || strcmp(argv[1], "--role") != 0 || strcmp(argv[2], "spawner") != 0 ||
+	    strcmp(argv[3], "--build") != 0 || strcmp(argv[4], version_build()) != 0)
 		return 2;
 	if (argc > 5 && !strcmp(argv[5], "--refuse"))
 		return 3;
