@@ -32,6 +32,7 @@ struct h2_request {
 	struct link *link;	     /* NULL while queued */
 	struct h2_request_conf conf; /* views and headers point behind this struct */
 	struct loop_timer timer;
+	uint64_t due_us; /* of the timer, by loop_now_us(); 0: none */
 	unsigned retries;
 	bool paused;
 	bool over; /* the owner knows, or cancelled: only the stream's end is awaited */
@@ -204,8 +205,10 @@ struct h2_request *h2_client_send(struct h2_client *h, const struct h2_request_c
 
 	h->stats.requests++;
 	list_push(&h->queue, &r->node);
-	if (conf->timeout_ms)
+	if (conf->timeout_ms) {
 		loop_timer_set(&r->timer, conf->timeout_ms);
+		r->due_us = loop_now_us(h->loop) + 1000ull * conf->timeout_ms;
+	}
 	pump_soon(h);
 	return r;
 }
@@ -257,6 +260,15 @@ static bool retry(struct h2_request *r, uint32_t code)
 	return true;
 }
 
+/*
+ * A server that is told the deadline (grpc-timeout) cancels at the same moment, and in a turn
+ * sockets come before timers. Timers know whole milliseconds.
+ */
+static bool cancelled_as_due(const struct h2_request *r, uint32_t code)
+{
+	return code == H2_CANCEL && r->due_us && loop_now_us(r->client->loop) + 1000 >= r->due_us;
+}
+
 static void on_close(void *arg, struct h2_stream *s, uint32_t code)
 {
 	struct h2_request *r = request_of(s);
@@ -274,6 +286,8 @@ static void on_close(void *arg, struct h2_stream *s, uint32_t code)
 		status = k->status < 0 ? k->status : -ECONNRESET;
 		(void)err_sys(&e, status, "connection lost");
 		request_end(r, status, true, &e);
+	} else if (cancelled_as_due(r, code)) {
+		on_request_timer(r);
 	} else if (!retry(r, code)) {
 		status = status_of(&e, code);
 		request_end(r, status, code != H2_REFUSED_STREAM, &e);

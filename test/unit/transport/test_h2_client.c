@@ -347,6 +347,38 @@ static void test_deadlines(void **state)
 	fixture_done(f);
 }
 
+static void reset_kept(void *arg)
+{
+	h2_call_reset(((struct fixture *)arg)->kept[0], H2_CANCEL);
+}
+
+/* A server that knows the deadline ends the call at it: that is the deadline, no whim of its own.
+ */
+static void test_cancelled_at_the_deadline(void **state)
+{
+	static const struct {
+		uint64_t at_ms;
+		int status;
+	} rows[] = { { 2999, -ETIMEDOUT }, { 2000, -ECANCELED } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fixture *f = fixture_new();
+		struct loop_timer t;
+		struct req *q;
+
+		server_start(f);
+		q = send_to(f, "/hang", SV_NONE, 3000);
+		loop_timer_init(&t, f->loop, reset_kept, f);
+		loop_timer_set(&t, rows[i].at_ms);
+		lab_until(f->loop, q->ended);
+		assert_int_equal(loop_now_ms(f->loop), rows[i].at_ms);
+		assert_int_equal(q->status, rows[i].status);
+		assert_true(q->sent);
+		fixture_done(f);
+	}
+}
+
 /* The wait between two tries doubles to its cap, with jitter, and never spins. */
 static void test_backoff(void **state)
 {
@@ -948,6 +980,7 @@ int main(void)
 		cmocka_unit_test(test_big_both_ways),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_cancelled_at_the_deadline),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_idle_close),
