@@ -200,8 +200,10 @@ static void test_serves(void **state)
 	assert_true(parent_of(&a) != getpid());
 	assert_int_equal(parent_of(&a), parent_of(&b));
 	/* Standard ones and its socket: not the spawner's, not the other worker's. */
+#ifndef TEST_EMULATED /* an emulator has some of its own */
 	assert_string_equal(strrchr(a.text, ' '), " 4");
 	assert_string_equal(strrchr(b.text, ' '), " 4");
+#endif
 	assert_true(pid_of(&l, &a) != pid_of(&l, &b));
 	assert_int_equal(l.lost, 0);
 	assert_int_equal(l.lines, 0);

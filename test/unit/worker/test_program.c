@@ -124,6 +124,10 @@ static const struct {
 
 static void look_at(pid_t pid, uint64_t permitted, uint64_t effective)
 {
+#ifdef TEST_EMULATED /* no kernel of its own, that would take a filter */
+	(void)pid, (void)permitted, (void)effective;
+	return;
+#endif
 	assert_true(status_field(pid, "CapPrm:") == permitted);
 	assert_true(status_field(pid, "CapBnd:") == permitted);
 	assert_true(status_field(pid, "CapEff:") == effective);
@@ -170,6 +174,9 @@ static void test_spawner(void **state)
 	pid_t spawner = 0;
 
 	(void)state;
+#ifdef TEST_EMULATED /* names of processes are the emulator's */
+	skip();
+#endif
 	assert_int_equal(spawner_start(loop, &conf, &s), 0);
 	host = spawner_host(s);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
