@@ -25,6 +25,8 @@
 #define PROGRAM TEST_BINARY_DIR "/bin/tundra-worker"
 #define CAP(n)	(1ull << (n))
 
+enum { TURNS = 100 }; /* of 100 ms at most */
+
 /* Starts it with its end of a socketpair as CHILD_FD. */
 static pid_t start(const char *const *args, int *fd)
 {
@@ -189,9 +191,10 @@ static void test_spawner(void **state)
 		keeps |= rows[i].caps;
 		assert_int_equal(
 		    host.start(host.ctx, loop, rows[i].role, ended_or_up, &gone, &fd, &handle), 0);
-		while (!host.pid(host.ctx, handle))
+		for (int k = 0; !host.pid(host.ctx, handle) && k < TURNS; k++)
 			loop_turn(loop, 100);
 		pid = (pid_t)host.pid(host.ctx, handle);
+		assert_true(pid > 0);
 		assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
 		until_serving(fd);
 		look_at(pid, rows[i].caps & all, rows[i].caps & all);
@@ -213,8 +216,9 @@ static void test_spawner(void **state)
 		assert_int_equal(fsx_line(path, line, sizeof(line)), 0);
 		spawner = (pid_t)strtol(strrchr(line, ')') + 4, NULL, 10);
 		kill(pid, SIGKILL);
-		while (!gone)
+		for (int k = 0; !gone && k < TURNS; k++)
 			loop_turn(loop, 100);
+		assert_int_equal(gone, 1);
 		host.release(host.ctx, handle);
 		close(fd);
 	}
