@@ -492,8 +492,8 @@ static void real_timer_is_punctual_and_wakes_once(void **state)
 	a.again = 2;
 	a.delay_ms = 30;
 	loop_timer_init(&a.timer, w->loop, on_rearm, &a);
-	loop_timer_set(&a.timer, 30);
 	start = loop_now_ms(w->loop);
+	loop_timer_set(&a.timer, 30);
 	turns = loop_stats(w->loop)->turns;
 	while (w->n < 3)
 		assert_true(loop_turn(w->loop, -1));
