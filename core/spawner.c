@@ -10,7 +10,6 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/spawner_message.h"
-#include "core/version.h"
 
 enum { READ_TURN_MAX = 64 };
 
@@ -272,24 +271,15 @@ struct worker_host spawner_host(struct spawner *s)
 
 static int run(struct spawner *s, const struct spawner_conf *conf)
 {
-	const char *fixed[] = { conf->program, "--role", "spawner", "--build", version_build() };
+	const char **argv = worker_argv(conf->program, "spawner", conf->args);
 	struct child_spec spec = { .path = conf->program,
+				   .argv = argv,
 				   .envp = (const char *const *)(uintptr_t)environ,
 				   .socket_type = SOCK_SEQPACKET,
 				   .on_exit = lost,
 				   .arg = s };
-	const char **argv;
-	size_t n = 0;
-	int r;
+	int r = child_start(s->loop, &spec, &s->child, &s->fd);
 
-	while (conf->args && conf->args[n])
-		n++;
-	argv = mem_calloc(ARRAY_LEN(fixed) + n + 1, sizeof(*argv));
-	memcpy(argv, fixed, sizeof(fixed));
-	for (size_t i = 0; i < n; i++)
-		argv[ARRAY_LEN(fixed) + i] = conf->args[i];
-	spec.argv = argv;
-	r = child_start(s->loop, &spec, &s->child, &s->fd);
 	mem_free(argv);
 	return r;
 }

@@ -41,6 +41,11 @@ struct worker_exec;
 struct worker_exec *worker_exec_new(const char *program, const char *const *args);
 void worker_exec_free(struct worker_exec **x); /* after the workers that use it */
 struct worker_host worker_exec_host(struct worker_exec *x);
+/*
+ * `program --role ROLE --build ID ARGS...`, ends with NULL; args may be NULL. The caller frees the
+ * array; its texts are those given.
+ */
+const char **worker_argv(const char *program, const char *role, const char *const *args);
 
 /* ---- client end, in tundra ---- */
 struct worker;

@@ -66,12 +66,26 @@ static void process_ended(void *arg, int status)
 	p->on_exit(p->arg);
 }
 
+const char **worker_argv(const char *program, const char *role, const char *const *args)
+{
+	const char *fixed[] = { program, "--role", role, "--build", version_build() };
+	const char **argv;
+	size_t n = 0;
+
+	while (args && args[n])
+		n++;
+	argv = mem_calloc(ARRAY_LEN(fixed) + n + 1, sizeof(*argv));
+	memcpy(argv, fixed, sizeof(fixed));
+	for (size_t i = 0; i < n; i++)
+		argv[ARRAY_LEN(fixed) + i] = args[i];
+	return argv;
+}
+
 static int exec_start(void *ctx, struct loop *l, const char *role, void (*on_exit)(void *arg),
 		      void *arg, int *fd, void **handle)
 {
 	struct worker_exec *x = ctx;
-	const char *fixed[] = { x->program, "--role", role, "--build", version_build() };
-	const char **argv = mem_calloc(ARRAY_LEN(fixed) + x->args_n + 1, sizeof(*argv));
+	const char **argv = worker_argv(x->program, role, (const char *const *)x->args);
 	struct process *p = MEM_NEW(struct process);
 	struct child_spec spec = { .path = x->program,
 				   .argv = argv,
@@ -80,8 +94,6 @@ static int exec_start(void *ctx, struct loop *l, const char *role, void (*on_exi
 				   .arg = p };
 	int r;
 
-	memcpy(argv, fixed, sizeof(fixed));
-	memcpy(argv + ARRAY_LEN(fixed), x->args, x->args_n * sizeof(*argv));
 	*p =
 	    (struct process){ .loop = l, .role = mem_strdup(role), .on_exit = on_exit, .arg = arg };
 	r = child_start(l, &spec, &p->child, fd);

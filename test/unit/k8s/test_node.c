@@ -643,23 +643,30 @@ static void a_wait_survives_a_hand_over_that_fails(void **state)
 	expect_nothing_left(f);
 }
 
+/* The old instance is told to go: it stays until the new one has answered `b`. */
+static void drains_behind_its_relay(struct fixture *f, struct lab_rpc *b)
+{
+	bool drained = false;
+
+	driver_drain(f->n.driver, set_true, &drained);
+	lab_pass(f->lab, 3000);
+	assert_false(drained);
+	expect_unprepared(f, "new", "a");
+	expect_prepared(f, b, "b");
+	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
+	lab_node_kill(&f->n);
+	expect_unprepared(f, "new", "b");
+	expect_nothing_left(f);
+}
+
 /* Its SIGTERM comes while the other still has the call: that is work in flight, and ends first. */
 static void an_old_instance_stays_for_what_it_relays(void **state)
 {
 	struct fixture *f = *state;
 	struct lab_rpc b;
-	bool drained = false;
 
 	wait_over_a_hand_over(f, &b);
-	driver_drain(f->n.driver, set_true, &drained);
-	lab_pass(f->lab, 3000);
-	assert_false(drained);
-	expect_unprepared(f, "new", "a");
-	expect_prepared(f, &b, "b");
-	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
-	lab_node_kill(&f->n);
-	expect_unprepared(f, "new", "b");
-	expect_nothing_left(f);
+	drains_behind_its_relay(f, &b);
 }
 
 /* The newcomer dies and comes back before the old one has missed it, which is then told to go. */
@@ -667,7 +674,6 @@ static void an_old_instance_asks_again_whoever_comes_back(void **state)
 {
 	struct fixture *f = *state;
 	struct lab_rpc b;
-	bool drained = false;
 
 	wait_over_a_hand_over(f, &b);
 	lab_node_kill(&f->n2);
@@ -675,15 +681,7 @@ static void an_old_instance_asks_again_whoever_comes_back(void **state)
 	lab_pass(f->lab, 3000);
 	confirm(f, "new");
 	assert_true(lab_node_ready(&f->n2));
-	driver_drain(f->n.driver, set_true, &drained);
-	lab_pass(f->lab, 3000);
-	assert_false(drained);
-	expect_unprepared(f, "new", "a");
-	expect_prepared(f, &b, "b");
-	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
-	lab_node_kill(&f->n);
-	expect_unprepared(f, "new", "b");
-	expect_nothing_left(f);
+	drains_behind_its_relay(f, &b);
 }
 
 static size_t sockets_of(struct fixture *f, const char *instance)

@@ -309,19 +309,24 @@ static void test_killed_worker_comes_back(void **state)
 	assert_int_equal(find(n, "spawner"), spawner);
 }
 
-static void test_term_ends_all(void **state)
+/* All that it has started ends with it; result as of wait_for(). */
+static void ends_with_all(struct node *n, int signo, int result)
 {
-	struct node *n = *state;
 	struct process all[TREE_MAX];
 	size_t count;
 
 	await(n, "nvml", 0);
 	await(n, "disk", 0);
 	count = tree(n->pid, all);
-	kill(n->pid, SIGTERM);
-	assert_int_equal(wait_for(n), 0);
+	kill(n->pid, signo);
+	assert_int_equal(wait_for(n), result);
 	for (size_t i = 0; i < count; i++)
 		await_gone(all[i].pid);
+}
+
+static void test_term_ends_all(void **state)
+{
+	ends_with_all(*state, SIGTERM, 0);
 }
 
 static void test_killed_spawner_ends_all(void **state)
@@ -342,17 +347,7 @@ static void test_killed_spawner_ends_all(void **state)
 
 static void test_killed_node_ends_all(void **state)
 {
-	struct node *n = *state;
-	struct process all[TREE_MAX];
-	size_t count;
-
-	await(n, "nvml", 0);
-	await(n, "disk", 0);
-	count = tree(n->pid, all);
-	kill(n->pid, SIGKILL);
-	assert_int_equal(wait_for(n), 1000 + SIGKILL);
-	for (size_t i = 0; i < count; i++)
-		await_gone(all[i].pid);
+	ends_with_all(*state, SIGKILL, 1000 + SIGKILL);
 }
 
 int main(void)
