@@ -421,12 +421,25 @@ static void set_state(struct ledger *l, enum ledger_state s)
 	loop_task_post(&l->told);
 }
 
+/* Who yielded reads there whom to ask. On a full disk it asks whoever wanted the hand-over. */
+static void sign_lock(struct ledger *l)
+{
+	char *line = mem_printf("%s\n", l->instance);
+
+	if (ftruncate(l->lock_fd, 0) < 0 || write(l->lock_fd, line, strlen(line)) < 0)
+		log_warn("cannot write who has the ledger", LOG_S("file", l->lock_path),
+			 LOG_S("error", strerror(errno)));
+	mem_free(line);
+}
+
 static int take_lock(struct ledger *l, struct err *e)
 {
 	int r = fsx_lock(l->lock_path, &l->lock_fd);
 
 	if (r < 0)
 		return err_sys(e, r, "cannot lock %s", l->lock_path);
+	if (!r)
+		sign_lock(l);
 	return r;
 }
 
@@ -573,6 +586,19 @@ static bool asked_by_another(struct ledger *l, char who[INSTANCE_MAX])
 	return !fsx_line(l->handover_path, who, INSTANCE_MAX) && !sv_eqs(sv_str(l->instance), who);
 }
 
+/* A successor that was killed is back under another name, and found the lock free. */
+static void look_who_has_it(struct ledger *l)
+{
+	char who[INSTANCE_MAX];
+
+	if (fsx_line(l->lock_path, who, sizeof(who)) || !*who || !strcmp(who, l->instance) ||
+	    !strcmp(who, l->successor))
+		return;
+	mem_free(l->successor);
+	l->successor = mem_strdup(who);
+	set_state(l, LEDGER_YIELDED);
+}
+
 static void let_go(struct ledger *l)
 {
 	l->yielding = false;
@@ -613,6 +639,8 @@ static void on_folder(void *arg, const char *name)
 	struct ledger *l = arg;
 	char who[INSTANCE_MAX];
 
+	if (ledger_successor(l))
+		look_who_has_it(l); /* its socket appears when the lock is signed */
 	if (l->state != LEDGER_OPEN)
 		return;
 	if (!is_complete(l))
@@ -662,6 +690,8 @@ static void on_timer(void *arg)
 		return;
 	}
 	acquire(l);
+	if (ledger_successor(l))
+		look_who_has_it(l);
 	/* Whoever opened the ledger meanwhile has removed the request, and did not know it. */
 	if (l->state == LEDGER_OPENING && l->lock_fd < 0 && l->asks &&
 	    !fsx_exists(l->handover_path))

@@ -44,7 +44,8 @@ struct ledger;
 struct ledger_conf {
 	const char *path; /* <plugin folder>/ledger */
 	const char *boot_id;
-	const char *instance; /* pod UID: who asks for the hand-over; NULL: it is the only one */
+	const char
+	    *instance; /* who asks for the hand-over, new at each start; NULL: the only one */
 	struct worker *disk;
 	/* A claim was read from disk (at opening and again after a hand-over: replace what is
 	 * known). */
@@ -73,7 +74,10 @@ void ledger_free(struct ledger **l); /* releases the lock */
 void ledger_ask_handover(struct ledger *l);
 enum ledger_state ledger_state(const struct ledger *l);
 const char *ledger_reason(const struct ledger *l);
-/* The instance that asked for it, once it was let go and while it is not ours again; else NULL. */
+/*
+ * The instance that asked for it or, once the lock file tells, that has it; from when it was let go
+ * until it is ours again, else NULL. on_state tells when it is another.
+ */
 const char *ledger_successor(const struct ledger *l);
 void ledger_settle(struct ledger *l); /* what was in flight is over */
 void ledger_put(struct ledger *l, const struct ledger_claim *c, journal_fn fn, void *arg);

@@ -396,13 +396,25 @@ static void on_restore(void *arg)
 	loop_timer_set(&d->restore, RESTORE_AGAIN_MS);
 }
 
+/* A newcomer's, who may die of its start, again and again, and leave one each time. */
+static bool is_socket_of_another(const struct driver *d, const char *name)
+{
+	char *path = mem_printf("%s/%s", d->folder, name);
+	bool is = sv_ends(sv_str(name), SV(".sock")) && *name != '.' &&
+		  strcmp(path, d->socket) != 0 && fsx_exists(path);
+
+	mem_free(path);
+	return is;
+}
+
 static void on_folder(void *arg, const char *name)
 {
 	struct driver *d = arg;
 
-	(void)name;
 	if (!d->draining && !is_complete(d))
 		loop_timer_set(&d->restore, RESTORE_MS);
+	if (name && d->has_ledger && is_socket_of_another(d, name))
+		leftovers_begin(d->leftovers);
 }
 
 static int watch_folder(struct driver *d, struct err *e)

@@ -13,9 +13,15 @@
 #include "k8s/stats.h"
 
 struct driver_conf {
-	const char *name;     /* "gpu.nvidia.com" */
-	const char *node;     /* of Kubernetes; also the pool's name */
-	const char *instance; /* pod UID; NULL: one instance only, upstream's socket names */
+	const char *name; /* "gpu.nvidia.com" */
+	const char *node; /* of Kubernetes; also the pool's name */
+	/*
+	 * Names the sockets: the pod's UID, and something new at each start. The kubelet takes a
+	 * socket file made anew under a known name for a registration to be done again: that
+	 * takes it a second more, and cuts the calls of those who were faster.
+	 * NULL: one instance only, upstream's socket names.
+	 */
+	const char *instance;
 	const char *boot_id;
 	const struct roots *roots;
 	const char

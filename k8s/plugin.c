@@ -24,7 +24,8 @@ struct plugin {
 	struct list health; /* of struct health_stream */
 	struct plugin_stats stats;
 	struct h2_client *successor; /* the instance that has the ledger now; NULL: we serve */
-	bool draining;		     /* no health stream is held open any more */
+	char *successor_socket;
+	bool draining; /* no health stream is held open any more */
 };
 
 /* One claim of one RPC. Its answer is kept until the others of the batch have theirs. */
@@ -375,30 +376,40 @@ static void relay(void *arg)
 			     relay_left_ms(b), on_relayed, on_relay_end, b);
 }
 
-/* The ledger is ours again. */
 static void relay_stop(struct batch *b)
 {
-	if (b->claims)
-		return; /* it waits here already */
 	if (b->relayed)
 		grpc_client_cancel(b->relayed);
 	b->relayed = NULL;
 	loop_timer_stop(&b->again);
-	serve_again(b);
+}
+
+static void forget_successor(struct plugin *p)
+{
+	list_for_each (n, &p->calls)
+		relay_stop(list_entry(n, struct batch, node));
+	h2_client_free(&p->successor);
+	mem_free(p->successor_socket);
+	p->successor_socket = NULL;
 }
 
 void plugin_relay(struct plugin *p, const char *socket)
 {
 	struct h2_client_conf conf = { .unix_path = socket, .authority = "localhost" };
 
-	if ((socket != NULL) == (p->successor != NULL))
+	if (socket ? p->successor && !strcmp(socket, p->successor_socket) : !p->successor)
 		return;
-	if (!socket) {
-		list_for_each_safe (n, &p->calls)
-			relay_stop(list_entry(n, struct batch, node));
-		h2_client_free(&p->successor);
+	forget_successor(p);
+	if (!socket) { /* the ledger is ours again */
+		list_for_each_safe (n, &p->calls) {
+			struct batch *b = list_entry(n, struct batch, node);
+
+			if (!b->claims) /* else it waits here already */
+				serve_again(b);
+		}
 		return;
 	}
+	p->successor_socket = mem_strdup(socket);
 	log_info("calls that wait are asked of the instance that took over",
 		 LOG_S("socket", socket));
 	p->successor = h2_client_new(p->loop, &conf);
@@ -562,6 +573,7 @@ void plugin_free(struct plugin **pp)
 	list_for_each_safe (h, &p->health)
 		mem_free(list_entry(h, struct health_stream, node));
 	h2_client_free(&p->successor);
+	mem_free(p->successor_socket);
 	mem_free(p);
 	*pp = NULL;
 }

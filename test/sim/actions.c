@@ -7,12 +7,26 @@ enum { DRAIN_MS = 50000 };
 
 /* ---- drivers ---- */
 
+struct name {
+	char text[24];
+};
+
+/* Of each start its own, as in tools/tundra/node.c. */
+static struct name new_name(struct sim *s)
+{
+	struct name n;
+
+	snprintf(n.text, sizeof(n.text), "pod-%u", ++s->serial);
+	return n;
+}
+
 /* A disk that fails may keep it from starting; then it is started anew, as a DaemonSet's pod is. */
 static void start_again(struct sim *s, struct lab_node *n)
 {
 	struct err e = { "" };
 
 	for (int i = 0; i < 3 && !n->driver; i++) {
+		lab_node_name(n, new_name(s).text);
 		if (!lab_node_again(n, &e))
 			return;
 		sim_note(s, "the driver does not start: %s", e.text);
@@ -34,18 +48,14 @@ static void plan_disk(struct lab_disk *d, struct sim_disk_plan *p)
 bool sim_start(struct sim *s, struct lab_node **out)
 {
 	struct err e = { "" };
-	char instance[24];
 
-	snprintf(instance, sizeof(instance), "pod-%u", ++s->serial);
 	for (size_t i = 0; i < SIM_NODES; i++) {
 		struct lab_node *n = &s->nodes[i];
 
 		if (n->driver)
 			continue;
 		*out = n;
-		if (n->lab)
-			lab_node_name(n, instance);
-		else if (lab_node_start(n, s->lab, LAB_DRIVER, instance, &e))
+		if (!n->lab && lab_node_start(n, s->lab, LAB_DRIVER, new_name(s).text, &e))
 			sim_note(s, "the driver does not start: %s", e.text);
 		plan_disk(n->disk, &s->disk_plan[i]);
 		start_again(s, n);

@@ -199,8 +199,10 @@ static int one(struct sweep *w)
 		return 0;
 	printf("\n%s %llu, in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at, w->way,
 	       files_failed(), *r.violation ? r.violation : "memory leaks");
-	printf("again, with tundra's log:  LAB_LOG=1 sim --sweep %s:%llu:%u\n", w->kind->what,
-	       (unsigned long long)w->at, w->way);
+	printf("again, with tundra's log:  LAB_LOG=1 sim --sweep %s", w->kind->what);
+	if (w->at) /* else it is the first of them, in which all goes well */
+		printf(":%llu:%u", (unsigned long long)w->at, w->way);
+	printf("\n");
 	return 1;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "core/fsx.h"
@@ -36,7 +37,7 @@ struct node {
 	struct node_options o;
 	struct roots roots;
 	char boot_id[64], self[PATH_BYTES];
-	char *worker_path, *hook_source, *device_plugins, *status_socket;
+	char *worker_path, *hook_source, *device_plugins, *status_socket, *instance;
 	const char *worker_args[WORKER_ROOTS_ARGS + 1];
 	struct spawner *spawner;
 	struct worker_host host;
@@ -70,6 +71,17 @@ static char *beside_self(const struct node *n, const char *given, const char *na
 	return mem_printf("%.*s/%s", (int)(slash - n->self), n->self, name);
 }
 
+/* A container that starts anew in its pod is another instance: struct driver_conf tells why. */
+static char *name_instance(const char *pod_uid)
+{
+	uint32_t start;
+
+	if (!pod_uid)
+		return NULL;
+	must(getrandom(&start, sizeof(start), 0) == (ssize_t)sizeof(start));
+	return mem_printf("%s-%08x", pod_uid, start);
+}
+
 static int look_around(struct node *n, struct err *e)
 {
 	ssize_t len = readlink("/proc/self/exe", n->self, sizeof(n->self) - 1);
@@ -82,6 +94,7 @@ static int look_around(struct node *n, struct err *e)
 	n->hook_source = beside_self(n, n->o.hook_source, "tundra-cdi-hook");
 	n->device_plugins = node_options_device_plugins(&n->o);
 	n->status_socket = mem_printf("%s/status.sock", n->o.run_folder);
+	n->instance = name_instance(n->o.pod_uid);
 	r = fsx_line(n->roots.boot_id, n->boot_id, sizeof(n->boot_id));
 	if (r < 0)
 		return err_sys(e, r, "cannot read the boot id %s", n->roots.boot_id);
@@ -208,7 +221,7 @@ static int start_driver(struct node *n, struct err *e)
 {
 	struct driver_conf conf = { .name = DRIVER_NAME,
 				    .node = n->o.node_name,
-				    .instance = n->o.pod_uid,
+				    .instance = n->instance,
 				    .boot_id = n->boot_id,
 				    .roots = &n->roots,
 				    .hook_source = n->o.hook_path ? NULL : n->hook_source,
@@ -351,6 +364,7 @@ static void stop(struct node *n)
 	mem_free(n->hook_source);
 	mem_free(n->device_plugins);
 	mem_free(n->status_socket);
+	mem_free(n->instance);
 	node_options_done(&n->o);
 	loop_timer_stop(&n->drain_limit);
 	loop_free(&n->loop);

@@ -24,7 +24,7 @@ reactor() {
 }
 # Whether an instance has written TEXT, before or after a restart.
 says() { # says UID TEXT
-  cat "$STATE/var-log/pods/tundra_"*"_$1/gpus/"*.log 2>/dev/null | grep -qF -- "$2"
+  grep -qFs -- "$2" "$STATE/var-log/pods/tundra_"*"_$1/gpus/"*.log
 }
 at_once() { # at_once SECONDS TEXT COMMAND...: as eventually, but a step lasts no 0.3 s
   local end=$((SECONDS + $1)) what=$2

@@ -644,18 +644,18 @@ static void a_wait_survives_a_hand_over_that_fails(void **state)
 }
 
 /* The old instance is told to go: it stays until the new one has answered `b`. */
-static void drains_behind_its_relay(struct fixture *f, struct lab_rpc *b)
+static void drains_behind_its_relay(struct fixture *f, struct lab_rpc *b, const char *successor)
 {
 	bool drained = false;
 
 	driver_drain(f->n.driver, set_true, &drained);
 	lab_pass(f->lab, 3000);
 	assert_false(drained);
-	expect_unprepared(f, "new", "a");
+	expect_unprepared(f, successor, "a");
 	expect_prepared(f, b, "b");
 	assert_true(lab_until_true(f->lab, &drained, SOON_MS));
 	lab_node_kill(&f->n);
-	expect_unprepared(f, "new", "b");
+	expect_unprepared(f, successor, "b");
 	expect_nothing_left(f);
 }
 
@@ -666,10 +666,11 @@ static void an_old_instance_stays_for_what_it_relays(void **state)
 	struct lab_rpc b;
 
 	wait_over_a_hand_over(f, &b);
-	drains_behind_its_relay(f, &b);
+	drains_behind_its_relay(f, &b, "new");
 }
 
-/* The newcomer dies and comes back before the old one has missed it, which is then told to go. */
+/* The newcomer dies and comes back, under another name, before the old one has missed it, which is
+ * then told to go. */
 static void an_old_instance_asks_again_whoever_comes_back(void **state)
 {
 	struct fixture *f = *state;
@@ -677,11 +678,12 @@ static void an_old_instance_asks_again_whoever_comes_back(void **state)
 
 	wait_over_a_hand_over(f, &b);
 	lab_node_kill(&f->n2);
+	lab_node_name(&f->n2, "newer");
 	again(&f->n2);
 	lab_pass(f->lab, 3000);
-	confirm(f, "new");
+	confirm(f, "newer");
 	assert_true(lab_node_ready(&f->n2));
-	drains_behind_its_relay(f, &b);
+	drains_behind_its_relay(f, &b, "newer");
 }
 
 static size_t sockets_of(struct fixture *f, const char *instance)
@@ -724,6 +726,10 @@ static void sockets_of_killed_instances_go(void **state)
 	leave_sockets(f, "killed"); /* after it had handed over */
 	lab_pass(f->lab, 80000);
 	assert_int_equal(sockets_of(f, "killed"), 0);
+	lab_pass(f->lab, 300000);
+	leave_sockets(f, "newcomer"); /* that dies of its start; the ledger was never its own */
+	lab_pass(f->lab, 80000);
+	assert_int_equal(sockets_of(f, "newcomer"), 0);
 	assert_int_equal(sockets_of(f, "live"), 2);
 }
 
