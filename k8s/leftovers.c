@@ -12,7 +12,7 @@
 enum { SUSPECTS_MAX = 1024 }; /* more are for the next start */
 
 struct place {
-	char *folder, *name, *end;
+	char *folder, *name, *end, *own;
 };
 
 struct suspect {
@@ -47,6 +47,11 @@ static bool is_ours(const struct place *p, const char *name)
 static bool is_socket(const struct place *p, const char *name, bool hidden)
 {
 	return p->name && *name == (hidden ? '.' : *p->name) && is_ours(p, name);
+}
+
+static bool is_own(const struct place *p, const char *path)
+{
+	return p->own && !strcmp(path, p->own);
 }
 
 static void remove_left(const char *path)
@@ -92,7 +97,7 @@ static int on_entry(void *arg, const char *name)
 		suspect(look->owner, path, false);
 	else if (is_socket(p, name, true))
 		suspect(look->owner, path, true);
-	else if (is_socket(p, name, false) && sock_unix_is_dead(path))
+	else if (is_socket(p, name, false) && !is_own(p, path) && sock_unix_is_dead(path))
 		remove_left(path);
 	mem_free(path);
 	return 0;
@@ -171,7 +176,7 @@ struct leftovers *leftovers_new(struct loop *loop, const struct leftovers_place 
 	for (size_t i = 0; i < n; i++)
 		l->places[i] =
 		    (struct place){ mem_strdup(places[i].folder), mem_strdup(places[i].name),
-				    mem_strdup(places[i].end) };
+				    mem_strdup(places[i].end), mem_strdup(places[i].own) };
 	list_init(&l->suspects);
 	loop_timer_init(&l->timer, loop, on_timer, l);
 	return l;
@@ -188,6 +193,7 @@ void leftovers_free(struct leftovers **lp)
 		mem_free(l->places[i].folder);
 		mem_free(l->places[i].name);
 		mem_free(l->places[i].end);
+		mem_free(l->places[i].own);
 	}
 	mem_free(l->places);
 	mem_free(l);

@@ -19,6 +19,7 @@ struct leftovers;
  */
 struct leftovers_place {
 	const char *folder, *name, *end;
+	const char *own; /* a socket's path that is not looked at: whoever dials it wakes us */
 };
 
 /* Together longer than the 60 s that a pod is given to end before it is killed. */

@@ -351,9 +351,10 @@ static int start_claims(struct driver *d, struct err *e)
 static void name_leftovers(struct driver *d)
 {
 	const struct roots *roots = d->conf.roots;
-	const struct leftovers_place places[] = { { d->folder, "dra", ".sock" },
-						  { roots->registry, d->name, "-reg.sock" },
-						  { roots->cdi, NULL, NULL } };
+	const struct leftovers_place places[] = { { d->folder, "dra", ".sock", d->socket },
+						  { roots->registry, d->name, "-reg.sock",
+						    d->registrar },
+						  { roots->cdi, NULL, NULL, NULL } };
 
 	d->leftovers = leftovers_new(d->loop, places, ARRAY_LEN(places));
 }

@@ -2,7 +2,8 @@
 
 int bench_init(struct bench *b, const struct bench_options *o, struct err *e)
 {
-	struct server_conf server = { o->admin, o->kubeconfig, o->ns, o->node };
+	struct server_conf server = { o->admin, o->kubeconfig, o->ns, o->node,
+				      (size_t)o->gpu_count };
 	int r;
 
 	*b = (struct bench){ .o = o, .loop = loop_new() };

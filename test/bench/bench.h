@@ -7,14 +7,13 @@
 #include "test/bench/server.h"
 
 enum {
-	BENCH_GPUS = 8,
 	BENCH_SLICES_MS = 30000, /* from the start to all slices, at worst */
 };
 
 struct bench_options {
 	char *programs, *libraries, *kubeconfig, *admin, *node, *ns, *gpus;
 	char *plugins, *registry, *cdi, *memory, *audit, *empty;
-	int64_t live, alone, rounds, seconds;
+	int64_t live, alone, gpu_count, rounds, seconds;
 	bool help;
 };
 

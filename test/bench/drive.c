@@ -113,7 +113,8 @@ static int start_once(struct drive *d, uint64_t register_ms, struct sample *sock
 	if (!r)
 		r = run_agent(d, register_ms, &sockets_us, &told, e);
 	if (!r)
-		r = server_await_devices(d->b->server, BENCH_GPUS, BENCH_SLICES_MS, &at, e);
+		r = server_await_devices(d->b->server, (size_t)d->b->o->gpu_count, BENCH_SLICES_MS,
+					 &at, e);
 	if (r < 0)
 		return r;
 	sample_add(sockets, sockets_us);
@@ -533,7 +534,8 @@ static int restart(struct drive *d, struct err *e)
 	bare_gets(d, d->live, FEW, IN_FLIGHT, &bare);
 	figure(volley_rate(&again), "restart.again_per_s");
 	figure(volley_rate(&bare), "floor.restart_get_per_s");
-	return server_await_devices(d->b->server, BENCH_GPUS, BENCH_SLICES_MS, NULL, e);
+	return server_await_devices(d->b->server, (size_t)d->b->o->gpu_count, BENCH_SLICES_MS, NULL,
+				    e);
 }
 
 static void grow(struct drive *d)
@@ -554,6 +556,108 @@ static void shrink(struct drive *d)
 	calls(d, d->live, d->prepared, IN_FLIGHT, true, &v);
 	figure(volley_rate(&v), "unprepare_per_s.shrinking");
 	d->prepared = 0;
+}
+
+/* ---- a compaction of the ledger ---- */
+
+enum {
+	FILL = 500,		/* pairs of a volley that brings one nearer */
+	FILLS_MAX = 200,	/* volleys until there must have been one */
+	NEAR_PERCENT = 96,	/* of the size at which it comes: from here on one at a time */
+	COMPACTION_MAX = 20000, /* pairs one at a time until it must have come */
+};
+
+/* The ledger file, as calls come and go. */
+struct ledger_look {
+	ino_t inode;
+	uint64_t size;
+	bool compacts; /* its successor is being written */
+};
+
+static struct ledger_look look(const struct drive *d)
+{
+	char *side _mem_free_ = mem_printf("%s.compact", d->b->agent.ledger);
+	struct ledger_look l = { .compacts = fsx_exists(side) };
+
+	l.size = file_size(d->b->agent.ledger, &l.inode);
+	return l;
+}
+
+static void fill_once(struct drive *d)
+{
+	struct volley u = { 0 }, p = { 0 };
+
+	calls(d, d->live, FILL, IN_FLIGHT, true, &u);
+	calls(d, d->live, FILL, IN_FLIGHT, false, &p);
+}
+
+/* Fills the ledger until the next compaction is over; the size at which it came, 0: none came. */
+static uint64_t fill(struct drive *d)
+{
+	struct ledger_look before = look(d), now;
+
+	for (int i = 0; i < FILLS_MAX; i++) {
+		fill_once(d);
+		now = look(d);
+		if (now.inode != before.inode)
+			return before.size;
+		before = now;
+	}
+	return 0;
+}
+
+struct beside {
+	struct sample during, otherwise, sync;
+};
+
+/* One more pair, and an append of our own: what the disk does to everybody. */
+static int pair_beside(struct drive *d, const struct bench_claim *c, struct disk *disk,
+		       struct beside *b, bool *over, struct err *e)
+{
+	struct ledger_look before = look(d), after;
+	struct sample both = { 0 };
+	struct volley u = { .latency = &both }, p = { .latency = &both };
+	uint64_t began = loop_now_us(d->b->loop);
+	int r = disk_append(disk, e);
+
+	sample_add(&b->sync, loop_now_us(d->b->loop) - began);
+	calls(d, c, 1, 1, true, &u);
+	calls(d, c, 1, 1, false, &p);
+	after = look(d);
+	*over = after.inode != before.inode;
+	sample_add(before.compacts || after.compacts || *over ? &b->during : &b->otherwise,
+		   sample_at(&both, 1));
+	sample_done(&both);
+	return r;
+}
+
+/* The slower call of each pair, while the ledger is rewritten and while it is not. */
+static int compaction(struct drive *d, struct err *e)
+{
+	uint64_t due = fill(d);
+	struct beside b = { 0 };
+	struct disk disk = { 0 };
+	bool over = false;
+	int r = disk_init(&disk, d->b->o->plugins, d->append, e);
+
+	progress("compaction of a ledger of %.1f MB", (double)due / 1e6);
+	while (look(d).size * 100 < due * NEAR_PERCENT)
+		fill_once(d);
+	for (size_t i = 0; !r && !over && i < COMPACTION_MAX; i++)
+		r = pair_beside(d, &d->live[i % FILL], &disk, &b, &over, e);
+	disk_done(&disk);
+	if (!r && !over)
+		r = err_set(e, -ETIMEDOUT, "no compaction of the ledger was seen");
+	figure((double)b.during.n, "compaction.calls");
+	figure((double)sample_at(&b.during, 1) / 1000, "compaction.call_max_ms");
+	figure((double)sample_at(&b.during, 0.5) / 1000, "compaction.call_p50_ms");
+	figure((double)sample_at(&b.otherwise, 0.5) / 1000, "floor.compaction_p50_ms");
+	figure((double)sample_at(&b.otherwise, 1) / 1000, "floor.compaction_max_ms");
+	figure((double)sample_at(&b.sync, 1) / 1000, "floor.compaction_sync_max_ms");
+	sample_done(&b.during);
+	sample_done(&b.otherwise);
+	sample_done(&b.sync);
+	return r;
 }
 
 /* ---- all of it ---- */
@@ -580,6 +684,8 @@ static int with_many(struct drive *d, struct err *e)
 		r = memory(d, e);
 	if (!r && d->prepared > FEW)
 		r = alone(d, e);
+	if (!r)
+		r = compaction(d, e);
 	shrink(d);
 	return r;
 }

@@ -44,7 +44,8 @@ int bench_idle(struct bench *b, struct err *e)
 	if (!r)
 		r = agent_await_sockets(&b->agent, &us, e);
 	if (!r)
-		r = server_await_devices(b->server, BENCH_GPUS, BENCH_SLICES_MS, &at, e);
+		r = server_await_devices(b->server, (size_t)b->o->gpu_count, BENCH_SLICES_MS, &at,
+					 e);
 	if (r < 0)
 		return r;
 	figure((double)(at - b->agent.began_us) / 1000, "idle.start_to_slice_ms");

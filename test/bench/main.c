@@ -27,6 +27,7 @@ static const struct conf_option table[] = {
 	PATH("kubeconfig", kubeconfig, "the driver's"),
 	PATH("admin", admin, "an admin's kubeconfig"),
 	PATH("gpus", gpus, "what fakegpu made"),
+	NUMBER("gpu-count", gpu_count, "8", 1, "how many GPUs that are"),
 	PATH("plugins", plugins, "the kubelet's plugin folder, or another on the same disk"),
 	PATH("registry", registry, "the kubelet's registration folder, or another"),
 	PATH("cdi", cdi, "folder of CDI specs, on a tmpfs"),

@@ -75,7 +75,7 @@ def prepare_rows(live, text, upstream):
 
 
 ROWS = [
-    Row("memory (PSS, all processes), 8 GPUs, idle", "pss_mb.0", "MB", key("floor.pss_mb"), fixed(8), None, False, UPSTREAM["pss"]),
+    Row("memory (PSS, all processes), idle", "pss_mb.0", "MB", key("floor.pss_mb"), fixed(8), None, False, UPSTREAM["pss"]),
     Row("memory with 1000 prepared claims", "pss_mb.1000", "MB", key("floor.pss_mb"), fixed(10)),
     Row("memory with 10 000 prepared claims", "pss_mb.10000", "MB", key("floor.pss_mb")),
     Row("size of tundra, stripped", "size_mb.tundra", "MB", None, fixed(1.5)),
@@ -105,6 +105,9 @@ ROWS = [
     Row("killed with 1000 claims: the first is answered after", "restart.first_ms", "ms", None, fixed(60)),
     Row("... all answered again, per second, 64 in flight", "restart.again_per_s", "/s", key("floor.restart_get_per_s"),
         lambda f: 0.8 * f["floor.restart_get_per_s"], None, True),
+    Row("slowest call during a compaction of the ledger", "compaction.call_max_ms", "ms", key("floor.compaction_p50_ms"),
+        lambda f: f["floor.compaction_p50_ms"] + 5),
+    Row("... without one", "floor.compaction_max_ms", "ms"),
     Row("turns of the loop above 5 ms, of 1000", "loop.slow_of_1000", "", None, fixed(1)),
     Row("... for lack of a processor", "loop.preempted_of_1000", ""),
     Row("longest turn of the loop", "loop.longest_ms", "ms"),

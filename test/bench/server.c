@@ -12,7 +12,6 @@
 
 enum {
 	MAKERS = 32, /* claims being made at once: the API server has the processors to itself */
-	GPUS = 8,    /* of the fake node */
 	SLICES_MAX = 64, /* followed */
 	BODY_MAX = 1 << 20,
 };
@@ -211,7 +210,7 @@ static void put_node_selector(struct jsonw *w, const char *node)
 }
 
 /* What the scheduler would have written. */
-static void put_status(struct buf *out, const char *node, size_t i, bool admin)
+static void put_status(struct buf *out, const struct server_conf *conf, size_t i, bool admin)
 {
 	struct jsonw w;
 
@@ -224,15 +223,15 @@ static void put_status(struct buf *out, const char *node, size_t i, bool admin)
 	jsonw_obj(&w);
 	jsonw_kstr(&w, "request", "gpu");
 	jsonw_kstr(&w, "driver", DRIVER);
-	jsonw_kstr(&w, "pool", node);
+	jsonw_kstr(&w, "pool", conf->node);
 	jsonw_key(&w, "device");
-	jsonw_fmt(&w, "gpu-%zu", i % GPUS);
+	jsonw_fmt(&w, "gpu-%zu", i % conf->gpus);
 	if (admin)
 		jsonw_kbool(&w, "adminAccess", true);
 	jsonw_end(&w);
 	jsonw_end(&w);
 	jsonw_end(&w);
-	put_node_selector(&w, node);
+	put_node_selector(&w, conf->node);
 	jsonw_end(&w);
 	jsonw_end(&w);
 	jsonw_end(&w);
@@ -268,7 +267,7 @@ static void on_made(void *arg, const struct api_result *r)
 	}
 	sv_copy(c->uid, sizeof(c->uid), sv_str(meta_uid(r->object)));
 	buf_init(&body, BODY_MAX);
-	put_status(&body, s->conf.node, shot->i, m->admin);
+	put_status(&body, &s->conf, shot->i, m->admin);
 	patch.body = buf_sv(&body);
 	api_call(s->api, &patch);
 	buf_done(&body);
@@ -510,7 +509,7 @@ int server_post_slice(struct server *s, uint64_t *us, struct err *e)
 	post.arg = &w;
 	began = loop_now_us(s->loop);
 	api_call(s->api, &post);
-	r = server_await_devices(s, GPUS, API_TIMEOUT_MS, &at, e);
+	r = server_await_devices(s, s->conf.gpus, API_TIMEOUT_MS, &at, e);
 	while (!w.over)
 		must(loop_turn(s->loop, -1));
 	buf_done(&body);

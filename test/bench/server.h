@@ -12,12 +12,14 @@ struct server_conf {
 	const char *admin;  /* kubeconfig */
 	const char *driver; /* kubeconfig of the driver's user */
 	const char *ns, *node;
+	size_t gpus; /* of the fake node */
 };
 int server_new(struct loop *l, const struct server_conf *conf, struct server **out,
 	       struct err *e) NODISCARD;
 void server_free(struct server **s);
 
-/* Claim i of a kind is named "<kind>-<i>"; `admin` ones have adminAccess. Device: gpu-<i % 8>. */
+/* Claim i of a kind is named "<kind>-<i>"; `admin` ones have adminAccess. Device: gpu-<i % gpus>.
+ */
 int server_make_claims(struct server *s, const char *kind, bool admin, struct bench_claim *claims,
 		       size_t n, struct err *e) NODISCARD;
 

@@ -1,6 +1,7 @@
 /* What killed instances left goes; what is anybody's stays. */
 #include "k8s/leftovers.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@
 #define TEMP ".0123456789abcdef.tmp"
 
 struct world {
-	char folder[64];
+	char folder[64], own[96];
 	struct loop *loop;
 	struct leftovers *leftovers;
 };
@@ -23,10 +24,11 @@ struct world {
 static int setup(void **state)
 {
 	struct world *w = MEM_NEW(struct world);
-	struct leftovers_place place = { w->folder, "dra", ".sock" };
+	struct leftovers_place place = { w->folder, "dra", ".sock", w->own };
 
 	snprintf(w->folder, sizeof(w->folder), "/tmp/test_left.XXXXXX");
 	assert_non_null(mkdtemp(w->folder));
+	snprintf(w->own, sizeof(w->own), "%s/dra-own.sock", w->folder);
 	w->loop = loop_new_virtual(1, 1);
 	w->leftovers = leftovers_new(w->loop, &place, 1);
 	*state = w;
@@ -137,6 +139,21 @@ static void what_is_somebodys_stays(void **state)
 	sock_listener_done(&lives);
 }
 
+/* Whoever dials it wakes the process that looks. */
+static void the_own_socket_is_not_dialled(void **state)
+{
+	struct world *w = *state;
+	struct sock_listener own = listens(w, "dra-own.sock"), other = listens(w, "dra-1.sock");
+	int fd;
+
+	leftovers_begin(w->leftovers);
+	assert_int_equal(sock_accept(&own, &fd), -EAGAIN);
+	assert_int_equal(sock_accept(&other, &fd), 0);
+	sock_close(&fd);
+	sock_listener_done(&own);
+	sock_listener_done(&other);
+}
+
 /* Its pod's container was started again, and is just about to listen. */
 static void what_comes_back_stays(void **state)
 {
@@ -180,7 +197,7 @@ static void who_is_slow_to_end_is_seen(void **state)
 static void a_folder_that_is_not_there_is_empty(void **state)
 {
 	struct world *w = *state;
-	struct leftovers_place none = { "/nowhere/at/all", NULL, NULL };
+	struct leftovers_place none = { .folder = "/nowhere/at/all" };
 	struct leftovers *l = leftovers_new(w->loop, &none, 1);
 
 	leftovers_begin(l);
@@ -191,11 +208,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(what_nobody_has_goes),
-		T(what_is_somebodys_stays),
-		T(what_comes_back_stays),
-		T(who_is_slow_to_end_is_seen),
-		T(a_folder_that_is_not_there_is_empty),
+		T(what_nobody_has_goes),	  T(what_is_somebodys_stays),
+		T(the_own_socket_is_not_dialled), T(what_comes_back_stays),
+		T(who_is_slow_to_end_is_seen),	  T(a_folder_that_is_not_there_is_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
