@@ -369,6 +369,133 @@ static void freed_with_calls_in_flight(void **state)
 	f->plugin = plugin_new(f->lab->loop, f->c.claims);
 }
 
+/* ---- calls that are passed on ---- */
+
+/* An instance that has taken over, and answers or dies as told. */
+struct successor {
+	struct fixture *f;
+	struct grpc_server *server;
+	struct grpc_service service;
+	char *socket;
+	struct grpc_call *held;
+	unsigned calls;
+	bool answers;
+};
+
+static void on_held_end(void *arg, struct grpc_call *call)
+{
+	(void)call;
+	((struct successor *)arg)->held = NULL;
+}
+
+static void on_successor_call(void *ctx, struct grpc_call *call, struct sv message)
+{
+	struct successor *s = ctx;
+
+	(void)message;
+	s->calls++;
+	if (s->answers) {
+		grpc_call_reply(call, SV_NONE);
+		return;
+	}
+	s->held = call;
+	grpc_call_on_cancel(call, on_held_end, s);
+}
+
+static const struct grpc_method successor_methods[] = {
+	{ RPC_PREPARE, false, on_successor_call },
+};
+
+static void successor_listen(struct successor *s)
+{
+	struct err e = { "" };
+
+	grpc_server_free(&s->server);
+	s->server = grpc_server_new(s->f->lab->loop, &grpc_limits_default);
+	grpc_server_add(s->server, &s->service);
+	assert_int_equal(grpc_server_listen_unix(s->server, s->socket, 0600, &e), 0);
+}
+
+static void successor_start(struct successor *s, struct fixture *f, const char *name)
+{
+	*s = (struct successor){ .f = f, .socket = lab_path(f->lab, "%s.sock", name) };
+	s->service = (struct grpc_service){ successor_methods, ARRAY_LEN(successor_methods), s };
+	successor_listen(s);
+}
+
+static void successor_stop(struct successor *s)
+{
+	grpc_server_free(&s->server);
+	mem_free(s->socket);
+}
+
+/* Its connection is cut, it is there again at once, and the caller has time left. */
+static void a_relayed_call_is_asked_again_to_the_end(void **state)
+{
+	static const char *const a[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+	struct successor s;
+
+	successor_start(&s, f, "s");
+	plugin_relay(f->plugin, s.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
+	lab_pass(f->lab, 5000);
+	for (unsigned cuts = 1; cuts < 20; cuts++) { /* the last 3 s before its end */
+		assert_int_equal(s.calls, cuts);
+		assert_non_null(s.held);
+		successor_listen(&s);
+		lab_pass(f->lab, 1950);
+		assert_false(f->rpc.done);
+	}
+	s.answers = true;
+	successor_listen(&s);
+	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, 1500), GRPC_OK);
+	assert_int_equal(s.calls, 21);
+	assert_int_equal(buf_len(&f->rpc.answer), 0); /* not an answer of ours: that has a claim */
+	successor_stop(&s);
+}
+
+static void another_successor_is_asked(void **state)
+{
+	static const char *const a[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+	struct successor one, two;
+
+	successor_start(&one, f, "s1");
+	successor_start(&two, f, "s2");
+	plugin_relay(f->plugin, one.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
+	lab_pass(f->lab, 1000);
+	assert_non_null(one.held);
+	plugin_relay(f->plugin, one.socket); /* nothing new */
+	two.answers = true;
+	plugin_relay(f->plugin, two.socket);
+	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, SOON_MS), GRPC_OK);
+	assert_null(one.held);
+	assert_int_equal(one.calls, 1);
+	assert_int_equal(two.calls, 1);
+	successor_stop(&one);
+	successor_stop(&two);
+}
+
+/* A successor that hangs: the call ends all the same, here, with whatever is known. */
+static void a_relay_without_a_deadline_ends(void **state)
+{
+	static const char *const a[] = { "missing", "uid-missing" };
+	struct fixture *f = *state;
+	Dra__PrepareResponse *m;
+	struct successor s;
+
+	successor_start(&s, f, "s");
+	plugin_relay(f->plugin, s.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, 0);
+	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, CALL_MS), GRPC_OK);
+	m = prepared(f);
+	assert_non_null(result_of(m, "uid-missing")->error);
+	dra__prepare_response__free_unpacked(m, NULL);
+	successor_stop(&s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(int argc, char **argv)
@@ -387,6 +514,9 @@ int main(int argc, char **argv)
 		TEST(health_streams_are_held_open),
 		TEST(too_many_health_streams),
 		TEST(freed_with_calls_in_flight),
+		TEST(a_relayed_call_is_asked_again_to_the_end),
+		TEST(another_successor_is_asked),
+		TEST(a_relay_without_a_deadline_ends),
 	};
 
 	if (argc > 1)
