@@ -12,6 +12,7 @@
 #define LOCK_POLL_MS	  100u	/* while waiting for the hand-over: a call may be held meanwhile */
 #define YIELD_POLL_MS	  1000u /* while another instance has the ledger */
 #define YIELD_PATIENCE_MS 5000u /* the newcomer asked and did not take it: it is gone */
+#define LOCK_MISSING_MS	  5000u /* whoever had it makes a lock that was removed anew, or is gone */
 #define OPEN_RETRY_MS	  5000u
 #define STALE_MS	  10u /* until a predecessor's worker has done its last */
 #define BODY_VERSION	  1
@@ -31,8 +32,12 @@ struct ledger {
 	uint64_t yielded_ms;
 	char *successor; /* who asked for the hand-over, while YIELDED */
 	bool yielding;	 /* asked to let go, what is in flight ends first */
-	bool asks;	 /* for the hand-over, until the lock is ours */
+	bool asks;	 /* for the hand-over, until the ledger is ours */
+	bool opening;	 /* the lock is ours, the journal not yet */
+	bool others;	 /* the lock was another's when last seen */
+	bool new_boot;
 	bool disk_trouble;
+	uint64_t missing_until_ms; /* how long a missing lock is waited for; 0: it is there */
 	struct err reason;
 };
 
@@ -281,6 +286,7 @@ struct replay {
 	struct ledger *ledger;
 	struct map claims;  /* uid -> struct ledger_claim */
 	struct map corrupt; /* uid -> char * */
+	bool other_boot;    /* its last writer's */
 };
 
 static void replay_drop(struct replay *r, struct sv uid)
@@ -328,9 +334,10 @@ static void replay_del(void *arg, struct sv uid)
 
 static void replay_meta(void *arg, struct sv key, struct sv body)
 {
-	(void)arg;
-	(void)key;
-	(void)body;
+	struct replay *r = arg;
+
+	if (sv_eqs(key, "boot"))
+		r->other_boot = !sv_eqs(body, r->ledger->boot_id);
 }
 
 static void replay_init(struct replay *r, struct ledger *l)
@@ -367,6 +374,7 @@ static void replay_tell(struct replay *r)
 {
 	struct ledger *l = r->ledger;
 
+	l->new_boot |= r->other_boot;
 	tell_gone(l, r);
 	map_for_each (e, &r->corrupt) {
 		known_put(l, e->key);
@@ -432,15 +440,51 @@ static void sign_lock(struct ledger *l)
 	mem_free(line);
 }
 
+static bool has_lock(const struct ledger *l)
+{
+	return l->lock_fd >= 0 && fsx_names(l->lock_path, l->lock_fd);
+}
+
+/*
+ * Someone removed the lock of another instance. That one makes it anew and keeps it; who made it in
+ * its place would take an old file of the ledger, or none, for all there is.
+ */
+static bool waits_for_holder(struct ledger *l)
+{
+	uint64_t now = loop_now_ms(l->loop);
+
+	if (!l->others || fsx_exists(l->lock_path)) {
+		l->missing_until_ms = 0;
+		return false;
+	}
+	if (!l->missing_until_ms)
+		l->missing_until_ms = now + LOCK_MISSING_MS;
+	return now < l->missing_until_ms;
+}
+
 static int take_lock(struct ledger *l, struct err *e)
 {
-	int r = fsx_lock(l->lock_path, &l->lock_fd);
+	int r = waits_for_holder(l) ? FSX_HELD : fsx_lock(l->lock_path, &l->lock_fd);
 
 	if (r < 0)
 		return err_sys(e, r, "cannot lock %s", l->lock_path);
 	if (!r)
 		sign_lock(l);
+	l->others = r == FSX_HELD;
 	return r;
+}
+
+/* Someone removed the lock. If another instance has made it meanwhile, that one will ask. */
+static void restore_lock(struct ledger *l)
+{
+	int fd;
+
+	if (has_lock(l) || fsx_lock(l->lock_path, &fd) != 0)
+		return;
+	log_warn("the ledger's lock was removed, it is made anew", LOG_S("file", l->lock_path));
+	drop_lock(l);
+	l->lock_fd = fd;
+	sign_lock(l);
 }
 
 static void on_disk(void *arg, const struct err *e)
@@ -470,6 +514,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 {
 	struct ledger *l = arg;
 
+	l->opening = false;
+	loop_timer_stop(&l->timer);
 	if (status == -ESTALE) { /* someone wrote between our reading and opening */
 		loop_timer_set(&l->timer, STALE_MS);
 		return;
@@ -512,6 +558,8 @@ static int open_journal(struct ledger *l, struct err *e)
 		return r;
 	}
 	replay_tell(&replay);
+	l->opening = true;
+	loop_timer_set(&l->timer, LOCK_POLL_MS);
 	return 0;
 }
 
@@ -550,10 +598,18 @@ static void ask(struct ledger *l)
 
 void ledger_ask_handover(struct ledger *l)
 {
-	if (l->state != LEDGER_OPENING || l->lock_fd >= 0)
+	if (l->state == LEDGER_OPEN || l->state == LEDGER_YIELDED)
 		return;
 	l->asks = true;
-	ask(l);
+	if (l->lock_fd < 0)
+		ask(l);
+}
+
+/* Whoever opened the ledger meanwhile has removed the request, and did not know it. */
+static void ask_again(struct ledger *l)
+{
+	if (l->asks && !fsx_exists(l->handover_path))
+		ask(l);
 }
 
 static void acquire(struct ledger *l)
@@ -562,8 +618,10 @@ static void acquire(struct ledger *l)
 	int r = 0;
 
 	journal_free(&l->journal); /* one that found another file than was read; we have the lock */
-	if (l->lock_fd < 0)
+	if (!has_lock(l)) {
+		drop_lock(l);
 		r = take_lock(l, &e);
+	}
 	if (!r)
 		r = open_journal(l, &e);
 	if (r < 0) {
@@ -605,6 +663,7 @@ static void let_go(struct ledger *l)
 	l->yielded_ms = loop_now_ms(l->loop);
 	journal_free(&l->journal);
 	drop_lock(l);
+	l->others = true;
 	log_info("ledger handed over", LOG_S("file", l->path), LOG_S("to", l->successor));
 	set_state(l, LEDGER_YIELDED); /* told again: now it is so */
 	loop_timer_set(&l->timer, YIELD_POLL_MS);
@@ -612,7 +671,7 @@ static void let_go(struct ledger *l)
 
 static bool is_complete(const struct ledger *l)
 {
-	return fsx_exists(l->path) && fsx_exists(l->lock_path);
+	return fsx_exists(l->path) && has_lock(l);
 }
 
 /*
@@ -622,12 +681,7 @@ static bool is_complete(const struct ledger *l)
  */
 static void restore(struct ledger *l)
 {
-	int fd;
-
-	if (!fsx_exists(l->lock_path) && fsx_lock(l->lock_path, &fd) == 0) {
-		drop_lock(l);
-		l->lock_fd = fd;
-	}
+	restore_lock(l);
 	if (fsx_exists(l->path) || l->disk_trouble)
 		return;
 	log_error("the ledger was removed, it is written anew", LOG_S("file", l->path));
@@ -641,6 +695,8 @@ static void on_folder(void *arg, const char *name)
 
 	if (ledger_successor(l))
 		look_who_has_it(l); /* its socket appears when the lock is signed */
+	if (l->lock_fd >= 0)
+		restore_lock(l); /* at once, before another finds it missing */
 	if (l->state != LEDGER_OPEN)
 		return;
 	if (!is_complete(l))
@@ -677,6 +733,11 @@ static void on_timer(void *arg)
 			loop_timer_set(&l->timer, LOCK_POLL_MS);
 		return;
 	}
+	if (l->opening) { /* the lock was free and the file is not: its writer lost the lock */
+		ask_again(l);
+		loop_timer_set(&l->timer, LOCK_POLL_MS);
+		return;
+	}
 	if (l->state == LEDGER_OPEN) {
 		restore(l);
 		if (!is_complete(
@@ -692,10 +753,8 @@ static void on_timer(void *arg)
 	acquire(l);
 	if (ledger_successor(l))
 		look_who_has_it(l);
-	/* Whoever opened the ledger meanwhile has removed the request, and did not know it. */
-	if (l->state == LEDGER_OPENING && l->lock_fd < 0 && l->asks &&
-	    !fsx_exists(l->handover_path))
-		ask(l);
+	if (l->state == LEDGER_OPENING && l->lock_fd < 0)
+		ask_again(l);
 }
 
 /* ---- public ---- */
@@ -721,6 +780,7 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 	l->loop = loop;
 	l->conf = *conf;
 	l->lock_fd = -1;
+	l->others = conf->others;
 	l->boot_id = mem_strdup(conf->boot_id);
 	l->instance = mem_strdup(conf->instance ? conf->instance : "single");
 	split_path(l, conf->path);
@@ -782,6 +842,11 @@ void ledger_free(struct ledger **lp)
 	mem_free(l->successor);
 	mem_free(l);
 	*lp = NULL;
+}
+
+bool ledger_new_boot(const struct ledger *l)
+{
+	return l->new_boot;
 }
 
 enum ledger_state ledger_state(const struct ledger *l)
