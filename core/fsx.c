@@ -448,7 +448,8 @@ int fsx_lock(const char *path, int *fd)
 		r = lock_once(path, fd);
 		if (r || fsx_names(path, *fd))
 			return r;
-		/* Removed between our opening and locking: another may have locked its successor. */
+		/* Removed between our opening and locking: another may have locked its successor.
+		 */
 		close(*fd);
 		*fd = -1;
 	}

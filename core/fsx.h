@@ -49,9 +49,9 @@ bool fsx_names(const char *path, int fd);
 /*
  * Takes the write lock of a lock file (made if absent, never removed: its inode is the lock)
  * without waiting. 0: *fd holds it until closed or until this process ends, children do not
- * inherit it; the path names what is locked, at this moment (fsx_names()). FSX_HELD: someone else has it; ask again later. The lock belongs to the open file
- * (OFD), so a second try in the same process is refused too, and closing another descriptor of the
- * file does not drop it.
+ * inherit it; the path names what is locked, at this moment (fsx_names()). FSX_HELD: someone else
+ * has it; ask again later. The lock belongs to the open file (OFD), so a second try in the same
+ * process is refused too, and closing another descriptor of the file does not drop it.
  */
 enum { FSX_HELD = 1 };
 int fsx_lock(const char *path, int *fd) NODISCARD;

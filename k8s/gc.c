@@ -6,14 +6,14 @@
 #include "k8s/api/client.h"
 #include "k8s/events.h"
 
-#define LOOK_MS	   2000u   /* from the start on, until the ledger is open */
-#define START_MS   30000u  /* after that, and up to as much more: the kubelet first */
-#define BOOT_AGAIN_MS 10000u /* gone twice, of an earlier boot */
-#define PERIOD_MS  600000u /* between two rounds, on average */
-#define SPREAD	   20u	   /* percent: the nodes of a fleet started together, and ask apart */
-#define AGAIN_MS   300000u /* gone twice, this far apart */
-#define PACE_MS	   50u	   /* between two claims of a round: 20 GETs a second at most */
-#define RELEASE_MS 60000u  /* deadline of a release */
+#define LOOK_MS	      2000u   /* from the start on, until the ledger is open */
+#define START_MS      30000u  /* after that, and up to as much more: the kubelet first */
+#define BOOT_AGAIN_MS 10000u  /* gone twice, of an earlier boot */
+#define PERIOD_MS     600000u /* between two rounds, on average */
+#define SPREAD	      20u     /* percent: the nodes of a fleet started together, and ask apart */
+#define AGAIN_MS      300000u /* gone twice, this far apart */
+#define PACE_MS	      50u     /* between two claims of a round: 20 GETs a second at most */
+#define RELEASE_MS    60000u  /* deadline of a release */
 
 /* A claim that is to be looked at in this round, or that was seen gone before. */
 struct suspect {

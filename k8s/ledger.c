@@ -12,7 +12,7 @@
 #define LOCK_POLL_MS	  100u	/* while waiting for the hand-over: a call may be held meanwhile */
 #define YIELD_POLL_MS	  1000u /* while another instance has the ledger */
 #define YIELD_PATIENCE_MS 5000u /* the newcomer asked and did not take it: it is gone */
-#define LOCK_MISSING_MS	  5000u /* whoever had it makes a lock that was removed anew, or is gone */
+#define LOCK_MISSING_MS	  2000u /* whoever had it makes a lock that was removed anew, or is gone */
 #define OPEN_RETRY_MS	  5000u
 #define STALE_MS	  10u /* until a predecessor's worker has done its last */
 #define BODY_VERSION	  1
@@ -33,6 +33,7 @@ struct ledger {
 	char *successor; /* who asked for the hand-over, while YIELDED */
 	bool yielding;	 /* asked to let go, what is in flight ends first */
 	bool asks;	 /* for the hand-over, until the ledger is ours */
+	int ask_failed;	 /* why the last try to ask did; 0: it did not */
 	bool opening;	 /* the lock is ours, the journal not yet */
 	bool others;	 /* the lock was another's when last seen */
 	bool new_boot;
@@ -533,6 +534,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 	if (fsx_remove(l->handover_path) < 0)
 		log_warn("cannot remove the hand-over file", LOG_S("file", l->handover_path));
 	l->asks = l->disk_trouble = false;
+	if (!has_lock(l)) /* removed meanwhile, and not to be made anew then */
+		loop_timer_set(&l->timer, LOCK_POLL_MS);
 	set_state(l, LEDGER_OPEN);
 }
 
@@ -590,9 +593,10 @@ static void ask(struct ledger *l)
 	buf_init(&text, 1024);
 	buf_printf(&text, "%s\n", l->instance);
 	r = fsx_replace(l->handover_path, buf_sv(&text), 0600, 0);
-	if (r < 0)
+	if (r < 0 && r != l->ask_failed) /* tried again with every poll */
 		log_error("cannot ask for the hand-over", LOG_S("file", l->handover_path),
 			  LOG_S("error", strerror(-r)));
+	l->ask_failed = r;
 	buf_done(&text);
 }
 

@@ -313,8 +313,8 @@ static void serve_claims(struct batch *b, Dra__Claim **claims, size_t n)
 
 		c->batch = b;
 		c->uid = mem_strdup(claims[i]->uid);
-		c->call = (b->prepare ? claims_prepare : claims_unprepare)(
-		    p->claims, &ref, b->due_ms, on_answer, c);
+		c->call = (b->prepare ? claims_prepare : claims_unprepare)(p->claims, &ref,
+									   b->due_ms, on_answer, c);
 	}
 	batch_finish(b); /* at once when the call names no claim: a probe does that */
 }

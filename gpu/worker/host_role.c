@@ -91,8 +91,7 @@ static bool host_is_worker(const struct host_scan *s, const char *pid, const cha
 	rest = buf_sv(&text);
 	program = sv_cut(&rest, '\0');
 	is = is && sv_ends(program, SV("/tundra-worker")) &&
-	     sv_eqs(sv_cut(&rest, '\0'), "--role") &&
-	     (!role || sv_eqs(sv_cut(&rest, '\0'), role));
+	     sv_eqs(sv_cut(&rest, '\0'), "--role") && (!role || sv_eqs(sv_cut(&rest, '\0'), role));
 	buf_done(&text);
 	return is;
 }

@@ -17,10 +17,11 @@ struct pattern {
 };
 /* Sockets also under the hidden name that transport/sock binds first. */
 static const struct pattern in_folder[] = {
-	{ ".ra", ".sock" },
-	{ "dra", ".sock" },	   { "tundra-cdi-hook", "" }, { "checkpoint.json.taken-over", "" },
-	{ "ledger.handover", "" }, { "ledger.compact", "" },  { "ledger.damaged", "" },
-	{ "ledger.exported", "" }, { ".doctor", "" },
+	{ ".ra", ".sock" },	   { "dra", ".sock" },
+	{ "tundra-cdi-hook", "" }, { "checkpoint.json.taken-over", "" },
+	{ "ledger.handover", "" }, { "ledger.compact", "" },
+	{ "ledger.damaged", "" },  { "ledger.exported", "" },
+	{ ".doctor", "" },
 };
 static const struct pattern in_registry[] = { { OFFLINE_DRIVER, "-reg.sock" },
 					      { ".pu.nvidia.com", "-reg.sock" } };

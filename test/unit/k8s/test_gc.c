@@ -343,9 +343,9 @@ static void an_error_after_a_boot_is_no_answer(void **state)
 	prepared(f, "kept", "gpu-0");
 	stop(f);
 	boot(f, "boot-2");
-	assert_int_equal(apiserver_fault_text(f->lab->server,
-					      "get resourceclaims status=403 times=always", &e),
-			 0);
+	assert_int_equal(
+	    apiserver_fault_text(f->lab->server, "get resourceclaims status=403 times=always", &e),
+	    0);
 	lab_pass(f->lab, MINUTE_MS);
 	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-kept");
 	apiserver_clear(f->lab->server);

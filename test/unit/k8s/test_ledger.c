@@ -610,7 +610,8 @@ static void a_lock_that_is_removed(void **state)
 	expect_hand_over(lab);
 }
 
-/* A newcomer makes it before its holder does: the file is still the holder's, who is asked for it. */
+/* A newcomer makes it before its holder does: the file is still the holder's, who is asked for it.
+ */
 static void a_lock_that_another_made(void **state)
 {
 	struct lab *lab = *state;
@@ -652,7 +653,7 @@ static void a_lock_that_nobody_makes_anew(void **state)
 
 	new.knows_others = true;
 	peer_start(&new, lab, "new");
-	lab_pass(lab, 2000);
+	lab_pass(lab, SOON_MS);
 	assert_int_equal(new.state, LEDGER_OPENING);
 	expect_open(&new, LATER_MS);
 	peer_stop(&new);

@@ -23,6 +23,18 @@ struct fixture {
 	struct lab_rpc rpc, rpc2;
 };
 
+/* An instance that has taken over, and answers or dies as told. */
+struct successor {
+	struct fixture *f;
+	struct grpc_server *server;
+	struct grpc_service service;
+	char *socket;
+	struct grpc_call *held;
+	unsigned calls;
+	bool answers;
+};
+static struct successor one, two; /* their end is the teardown's */
+
 static int setup(void **state)
 {
 	struct fixture *f = MEM_NEW(struct fixture);
@@ -44,6 +56,13 @@ static int setup(void **state)
 	return 0;
 }
 
+static void successor_stop(struct successor *s)
+{
+	grpc_server_free(&s->server);
+	mem_free(s->socket);
+	*s = (struct successor){ .f = NULL };
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
@@ -54,6 +73,8 @@ static int teardown(void **state)
 		lab_rpc_done(&f->rpc2);
 	grpc_server_free(&f->server);
 	plugin_free(&f->plugin);
+	successor_stop(&one);
+	successor_stop(&two);
 	lab_claims_stop(&f->c);
 	buf_done(&f->message);
 	mem_free(f->socket);
@@ -371,17 +392,6 @@ static void freed_with_calls_in_flight(void **state)
 
 /* ---- calls that are passed on ---- */
 
-/* An instance that has taken over, and answers or dies as told. */
-struct successor {
-	struct fixture *f;
-	struct grpc_server *server;
-	struct grpc_service service;
-	char *socket;
-	struct grpc_call *held;
-	unsigned calls;
-	bool answers;
-};
-
 static void on_held_end(void *arg, struct grpc_call *call)
 {
 	(void)call;
@@ -423,43 +433,34 @@ static void successor_start(struct successor *s, struct fixture *f, const char *
 	successor_listen(s);
 }
 
-static void successor_stop(struct successor *s)
-{
-	grpc_server_free(&s->server);
-	mem_free(s->socket);
-}
-
 /* Its connection is cut, it is there again at once, and the caller has time left. */
 static void a_relayed_call_is_asked_again_to_the_end(void **state)
 {
 	static const char *const a[] = { "a", "uid-a" };
 	struct fixture *f = *state;
-	struct successor s;
 
-	successor_start(&s, f, "s");
-	plugin_relay(f->plugin, s.socket);
+	successor_start(&one, f, "s");
+	plugin_relay(f->plugin, one.socket);
 	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
 	lab_pass(f->lab, 5000);
 	for (unsigned cuts = 1; cuts < 20; cuts++) { /* the last 3 s before its end */
-		assert_int_equal(s.calls, cuts);
-		assert_non_null(s.held);
-		successor_listen(&s);
+		assert_int_equal(one.calls, cuts);
+		assert_non_null(one.held);
+		successor_listen(&one);
 		lab_pass(f->lab, 1950);
 		assert_false(f->rpc.done);
 	}
-	s.answers = true;
-	successor_listen(&s);
+	one.answers = true;
+	successor_listen(&one);
 	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, 1500), GRPC_OK);
-	assert_int_equal(s.calls, 21);
+	assert_int_equal(one.calls, 21);
 	assert_int_equal(buf_len(&f->rpc.answer), 0); /* not an answer of ours: that has a claim */
-	successor_stop(&s);
 }
 
 static void another_successor_is_asked(void **state)
 {
 	static const char *const a[] = { "a", "uid-a" };
 	struct fixture *f = *state;
-	struct successor one, two;
 
 	successor_start(&one, f, "s1");
 	successor_start(&two, f, "s2");
@@ -474,8 +475,18 @@ static void another_successor_is_asked(void **state)
 	assert_null(one.held);
 	assert_int_equal(one.calls, 1);
 	assert_int_equal(two.calls, 1);
-	successor_stop(&one);
-	successor_stop(&two);
+}
+
+static void freed_with_a_relayed_call(void **state)
+{
+	static const char *const a[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+
+	successor_start(&one, f, "s");
+	plugin_relay(f->plugin, one.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
+	lab_pass(f->lab, 1000);
+	assert_non_null(one.held);
 }
 
 /* A successor that hangs: the call ends all the same, here, with whatever is known. */
@@ -484,16 +495,14 @@ static void a_relay_without_a_deadline_ends(void **state)
 	static const char *const a[] = { "missing", "uid-missing" };
 	struct fixture *f = *state;
 	Dra__PrepareResponse *m;
-	struct successor s;
 
-	successor_start(&s, f, "s");
-	plugin_relay(f->plugin, s.socket);
+	successor_start(&one, f, "s");
+	plugin_relay(f->plugin, one.socket);
 	start(f, &f->rpc, RPC_PREPARE, a, 1, 0);
 	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, CALL_MS), GRPC_OK);
 	m = prepared(f);
 	assert_non_null(result_of(m, "uid-missing")->error);
 	dra__prepare_response__free_unpacked(m, NULL);
-	successor_stop(&s);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -517,6 +526,7 @@ int main(int argc, char **argv)
 		TEST(a_relayed_call_is_asked_again_to_the_end),
 		TEST(another_successor_is_asked),
 		TEST(a_relay_without_a_deadline_ends),
+		TEST(freed_with_a_relayed_call),
 	};
 
 	if (argc > 1)
