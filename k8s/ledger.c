@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include "core/fsx.h"
-#include "core/json.h"
-#include "core/jsonw.h"
 #include "core/log.h"
 #include "core/mem.h"
 

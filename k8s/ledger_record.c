@@ -193,7 +193,9 @@ static int get_allocation(struct sv text, uint64_t *out)
 
 int ledger_decode(struct sv uid, struct sv body, struct ledger_claim **out, struct err *e)
 {
-	static const struct json_limits limits = { JOURNAL_BODY_MAX, 10000, 32 };
+	static const struct json_limits limits = { .bytes = JOURNAL_BODY_MAX,
+						   .values = 10000,
+						   .depth = 32 };
 	struct ledger_claim *c;
 	const struct json *devices;
 	struct json *root;
