@@ -10,7 +10,7 @@
 
 #include "core/mem.h"
 
-enum { CHUNK = 64 << 10, PAGE = 4096, LINE_FILE_MAX = 4096, TEMP_TRIES = 16 };
+enum { CHUNK = 64 << 10, PAGE = 4096, LINE_FILE_MAX = 4096, TEMP_TRIES = 16, LOCK_TRIES = 16 };
 /* '.', 16 hex digits, ".tmp", NUL */
 enum { TEMP_NAME = 1 + 16 + 4 + 1 };
 
@@ -415,7 +415,15 @@ int fsx_lock_fd(int fd)
 	return 0;
 }
 
-int fsx_lock(const char *path, int *fd)
+bool fsx_names(const char *path, int fd)
+{
+	struct stat named, ours;
+
+	return stat(path, &named) == 0 && fstat(fd, &ours) == 0 && named.st_ino == ours.st_ino &&
+	       named.st_dev == ours.st_dev;
+}
+
+static int lock_once(const char *path, int *fd)
 {
 	int r;
 
@@ -430,4 +438,20 @@ int fsx_lock(const char *path, int *fd)
 		*fd = -1;
 	}
 	return r;
+}
+
+int fsx_lock(const char *path, int *fd)
+{
+	int r = 0;
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		r = lock_once(path, fd);
+		if (r || fsx_names(path, *fd))
+			return r;
+		/* Removed between our opening and locking: another may have locked its successor.
+		 */
+		close(*fd);
+		*fd = -1;
+	}
+	return FSX_HELD;
 }

@@ -44,12 +44,14 @@ int fsx_list(const char *path, int (*fn)(void *arg, const char *name), void *arg
 /* Trimmed first line of a small file such as sysfs attributes (max 4096). -EFBIG: does not fit. */
 int fsx_line(const char *path, char *out, size_t size) NODISCARD;
 
+/* The path names the file of this descriptor, and no other that took its place. */
+bool fsx_names(const char *path, int fd);
 /*
  * Takes the write lock of a lock file (made if absent, never removed: its inode is the lock)
  * without waiting. 0: *fd holds it until closed or until this process ends, children do not
- * inherit it. FSX_HELD: someone else has it; ask again later. The lock belongs to the open file
- * (OFD), so a second try in the same process is refused too, and closing another descriptor of the
- * file does not drop it.
+ * inherit it; the path names what is locked, at this moment (fsx_names()). FSX_HELD: someone else
+ * has it; ask again later. The lock belongs to the open file (OFD), so a second try in the same
+ * process is refused too, and closing another descriptor of the file does not drop it.
  */
 enum { FSX_HELD = 1 };
 int fsx_lock(const char *path, int *fd) NODISCARD;

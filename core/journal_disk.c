@@ -200,7 +200,6 @@ void journal_disk_free(struct journal_disk **dp)
 /* Opens and locks <path>: 0, -ENOENT, -EAGAIN, ... */
 static int take(struct journal_disk *d)
 {
-	struct stat ours, named;
 	int fd, r, i;
 
 	for (i = 0; i < OPEN_TRIES; i++) {
@@ -208,8 +207,6 @@ static int take(struct journal_disk *d)
 		if (fd < 0)
 			return errno == ENOENT ? -ENOENT : fail(d, -errno, "cannot open", d->path);
 		r = fsx_lock_fd(fd);
-		if (!r && fstat(fd, &ours))
-			r = -errno;
 		if (r) {
 			close(fd);
 			return r == FSX_HELD
@@ -217,8 +214,7 @@ static int take(struct journal_disk *d)
 				   : fail(d, r, "cannot lock", d->path);
 		}
 		/* Whoever had the lock before may just have replaced the file. */
-		if (stat(d->path, &named) == 0 && named.st_ino == ours.st_ino &&
-		    named.st_dev == ours.st_dev) {
+		if (fsx_names(d->path, fd)) {
 			d->fd = fd;
 			return 0;
 		}
@@ -480,12 +476,12 @@ static int append(struct journal_disk *d, struct sv bytes, const struct journal_
 {
 	struct journal_batch again;
 	uint64_t began = now_us();
-	struct stat st;
 	int r;
 
 	if (d->size + bytes.n > JOURNAL_FILE_MAX)
 		return fail(d, -ENOSPC, "too big to replay:", d->path);
-	if (fstat(d->fd, &st) || st.st_nlink == 0)
+	/* Renamed it would take records that nobody finds at the next start. */
+	if (!fsx_names(d->path, d->fd))
 		return distrust(d, -ENOENT, "someone removed");
 	r = make_room(d, bytes.n, !batch->puts);
 	if (r)

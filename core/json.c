@@ -27,7 +27,7 @@ const struct json_limits json_limits_config = { .bytes = 10 << 10, .values = 100
  * Measured: API objects need 12 to 25 times their bytes in a tree, `[{},{},...]` needs 73 times.
  * The ceiling is what the largest object that etcd takes (1.5 MiB) needs at the upper end of that.
  */
-enum { QUOTA_BASE = 64 << 10, QUOTA_PER_BYTE = 40, QUOTA_MAX = 48 << 20 };
+enum { QUOTA_BASE = 64 << 10, QUOTA_PER_BYTE = 40 };
 
 /* Pass one */
 
@@ -279,9 +279,10 @@ static json_t *load(struct sv text, json_error_t *error)
 	return root;
 }
 
-static int build(struct sv text, struct json **out, struct err *e)
+static int build(struct sv text, size_t memory, struct json **out, struct err *e)
 {
-	size_t quota = MIN((size_t)QUOTA_BASE + text.n * QUOTA_PER_BYTE, (size_t)QUOTA_MAX);
+	size_t quota = MIN((size_t)QUOTA_BASE + text.n * QUOTA_PER_BYTE,
+			   memory ? memory : (size_t)JSON_MEMORY);
 	json_error_t error;
 	json_t *root;
 
@@ -306,7 +307,7 @@ int json_parse_without(struct sv text, const struct json_limits *limits, const c
 	buf_init(&kept, text.n + 1);
 	r = scan(text, limits, name, &kept, e);
 	if (!r)
-		r = build(buf_len(&kept) ? buf_sv(&kept) : text, out, e);
+		r = build(buf_len(&kept) ? buf_sv(&kept) : text, limits->memory, out, e);
 	buf_done(&kept);
 	return r;
 }

@@ -16,9 +16,10 @@ struct json; /* a node; belongs to its root */
 struct json_limits {
 	size_t bytes;
 	unsigned values,
-	    depth; /* a key is no value; depth counts open brackets, <= JSON_DEPTH_MAX */
+	    depth;     /* a key is no value; depth counts open brackets, <= JSON_DEPTH_MAX */
+	size_t memory; /* of the tree, in bytes; 0 = JSON_MEMORY */
 };
-enum { JSON_DEPTH_MAX = 128 };
+enum { JSON_DEPTH_MAX = 128, JSON_MEMORY = 48 << 20 };
 extern const struct json_limits
     json_limits_object; /* one API object: 3 MiB, 200 000 values, depth 64 */
 extern const struct json_limits json_limits_config; /* an opaque config: 10 KiB, 1000, 16 */

@@ -519,7 +519,10 @@ static int decode(struct decoder *d, const struct json *root)
 int checkpoint_decode(struct sv text, const struct checkpoint_conf *conf, struct checkpoint **out,
 		      struct err *e)
 {
-	static const struct json_limits limits = { CHECKPOINT_MAX, CHECKPOINT_VALUES, 64 };
+	static const struct json_limits limits = { .bytes = CHECKPOINT_MAX,
+						   .values = CHECKPOINT_VALUES,
+						   .depth = 64,
+						   .memory = CHECKPOINT_MEMORY };
 	struct checkpoint *c = MEM_NEW(struct checkpoint);
 	struct decoder d = { .conf = conf, .out = c, .e = e };
 	struct json *root = NULL;

@@ -14,6 +14,7 @@
 enum {
 	CHECKPOINT_MAX = 64 << 20, /* bytes; 10 000 claims take 15 MB */
 	CHECKPOINT_VALUES = 2000000,
+	CHECKPOINT_MEMORY = 256 << 20, /* while it is read; 10 000 claims need 70 MB */
 };
 
 struct checkpoint_conf {

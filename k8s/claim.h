@@ -98,6 +98,7 @@ struct claim_info {
 	uint64_t since_wall_ms;
 	const char *waiting_for; /* NULL when not waiting */
 	bool quarantined;
+	bool earlier_boot; /* it was prepared before the last boot of the node */
 };
 void claims_each(const struct claims *o, void (*fn)(void *arg, const struct claim_info *i),
 		 void *arg);

@@ -359,6 +359,8 @@ void claims_each(const struct claims *o, void (*fn)(void *arg, const struct clai
 			i.devices = c->record->devices;
 			i.devices_n = c->record->devices_n;
 			i.since_wall_ms = c->record->since_wall_ms;
+			i.earlier_boot =
+			    *c->record->boot_id && !sv_eqs(sv_str(o->boot_id), c->record->boot_id);
 		}
 		fn(arg, &i);
 	}

@@ -6,12 +6,14 @@
 #include "k8s/api/client.h"
 #include "k8s/events.h"
 
-#define START_MS   30000u  /* after the ledger opened, and up to as much more: the kubelet first */
-#define PERIOD_MS  600000u /* between two rounds, on average */
-#define SPREAD	   20u	   /* percent: the nodes of a fleet started together, and ask apart */
-#define AGAIN_MS   300000u /* gone twice, this far apart */
-#define PACE_MS	   50u	   /* between two claims of a round: 20 GETs a second at most */
-#define RELEASE_MS 60000u  /* deadline of a release */
+#define LOOK_MS	      2000u   /* from the start on, until the ledger is open */
+#define START_MS      30000u  /* after that, and up to as much more: the kubelet first */
+#define BOOT_AGAIN_MS 10000u  /* gone twice, of an earlier boot */
+#define PERIOD_MS     600000u /* between two rounds, on average */
+#define SPREAD	      20u     /* percent: the nodes of a fleet started together, and ask apart */
+#define AGAIN_MS      300000u /* gone twice, this far apart */
+#define PACE_MS	      50u     /* between two claims of a round: 20 GETs a second at most */
+#define RELEASE_MS    60000u  /* deadline of a release */
 
 /* A claim that is to be looked at in this round, or that was seen gone before. */
 struct suspect {
@@ -21,6 +23,7 @@ struct suspect {
 	uint64_t gone_ms;     /* loop time it was first seen gone, 0 = it was there */
 	bool seen;	      /* in the ledger when this round began */
 	const char *reported; /* why it was kept when last told */
+	bool there;	      /* in this boot: the object exists */
 };
 
 struct gc {
@@ -32,6 +35,8 @@ struct gc {
 	struct suspect *current; /* whose GET, scan or release is under way */
 	uint64_t call;
 	struct claim_call *release;
+	bool begun;
+	unsigned boot_rounds; /* still to come, for claims of an earlier boot alone */
 	struct gc_stats stats;
 };
 
@@ -50,9 +55,19 @@ static void forget(struct gc *g, struct suspect *s)
 	suspect_free(s);
 }
 
+static void rest_at_start(struct gc *g)
+{
+	loop_timer_set(&g->timer, START_MS + loop_random(g->loop) % START_MS);
+}
+
 static void rest(struct gc *g)
 {
-	loop_timer_set(&g->timer, loop_jitter(g->loop, PERIOD_MS, SPREAD));
+	if (!g->boot_rounds)
+		loop_timer_set(&g->timer, loop_jitter(g->loop, PERIOD_MS, SPREAD));
+	else if (--g->boot_rounds)
+		loop_timer_set(&g->timer, BOOT_AGAIN_MS);
+	else
+		rest_at_start(g);
 }
 
 static void next(struct gc *g)
@@ -164,11 +179,12 @@ static void is_gone(struct gc *g, struct suspect *s)
 
 	if (!s->gone_ms)
 		s->gone_ms = now;
-	if (now - s->gone_ms >= AGAIN_MS) {
+	if (now - s->gone_ms >= (g->boot_rounds ? BOOT_AGAIN_MS : AGAIN_MS)) {
 		gone_twice(g, s);
 		return;
 	}
-	report(g, s, "it has been gone for less than 5 minutes", "");
+	if (!g->boot_rounds)
+		report(g, s, "it has been gone for less than 5 minutes", "");
 	next(g);
 }
 
@@ -188,6 +204,7 @@ static void on_claim(void *arg, const struct api_result *r)
 	if (!r->status) { /* an answer that is no answer changes nothing */
 		s->gone_ms = 0;
 		s->reported = NULL;
+		s->there = true;
 	}
 	next(g);
 }
@@ -214,6 +231,11 @@ static void begin_one(void *arg, const struct claim_info *i)
 	/* A quarantined claim has lost its name; only its Unprepare can free it. */
 	if (!i->devices_n || i->quarantined || !*i->name)
 		return;
+	if (g->boot_rounds && (!i->earlier_boot || (s && s->there))) {
+		if (s)
+			s->seen = true;
+		return;
+	}
 	if (!s) {
 		s = MEM_NEW(struct suspect);
 		s->owner = g;
@@ -240,12 +262,30 @@ static void begin_round(struct gc *g)
 	}
 }
 
+/* True: a round can begin; else later. */
+static bool begin(struct gc *g)
+{
+	const struct ledger *l = claims_ledger(g->conf.claims);
+
+	if (g->begun)
+		return true;
+	if (ledger_state(l) != LEDGER_OPEN) {
+		loop_timer_set(&g->timer, LOOK_MS);
+		return false;
+	}
+	g->begun = true;
+	g->boot_rounds = ledger_new_boot(l) ? 2 : 0;
+	if (!g->boot_rounds)
+		rest_at_start(g);
+	return g->boot_rounds > 0;
+}
+
 static void on_timer(void *arg)
 {
 	struct gc *g = arg;
 	struct list *n;
 
-	if (g->current)
+	if (g->current || !begin(g))
 		return;
 	if (list_empty(&g->round))
 		begin_round(g);
@@ -265,7 +305,7 @@ struct gc *gc_new(struct loop *l, const struct gc_conf *conf)
 	map_init(&g->suspects);
 	list_init(&g->round);
 	loop_timer_init(&g->timer, l, on_timer, g);
-	loop_timer_set(&g->timer, START_MS + loop_random(l) % START_MS);
+	loop_timer_set(&g->timer, LOOK_MS);
 	return g;
 }
 

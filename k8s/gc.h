@@ -4,6 +4,11 @@
  * unprepares normally; this is for a kubelet that lost its state. Released only when gone twice, 5
  * minutes apart, and no process holds the device; otherwise reported (an etcd restore must not
  * strip running pods).
+ *
+ * The first start in a boot of the node looks at once at what was prepared in an earlier one: of
+ * pods that were deleted meanwhile nothing runs, and the kubelet takes a minute to give them up,
+ * which is longer than the next user of their GPUs can wait. These are released when gone twice, 10
+ * seconds apart, and unused.
  */
 #include "k8s/claim.h"
 

@@ -4,17 +4,15 @@
 #include <unistd.h>
 
 #include "core/fsx.h"
-#include "core/json.h"
-#include "core/jsonw.h"
 #include "core/log.h"
 #include "core/mem.h"
 
 #define LOCK_POLL_MS	  100u	/* while waiting for the hand-over: a call may be held meanwhile */
 #define YIELD_POLL_MS	  1000u /* while another instance has the ledger */
 #define YIELD_PATIENCE_MS 5000u /* the newcomer asked and did not take it: it is gone */
+#define LOCK_MISSING_MS	  2000u /* whoever had it makes a lock that was removed anew, or is gone */
 #define OPEN_RETRY_MS	  5000u
 #define STALE_MS	  10u /* until a predecessor's worker has done its last */
-#define BODY_VERSION	  1
 #define FILE_MAX	  ((size_t)1 << 30)
 
 struct ledger {
@@ -31,232 +29,15 @@ struct ledger {
 	uint64_t yielded_ms;
 	char *successor; /* who asked for the hand-over, while YIELDED */
 	bool yielding;	 /* asked to let go, what is in flight ends first */
-	bool asks;	 /* for the hand-over, until the lock is ours */
+	bool asks;	 /* for the hand-over, until the ledger is ours */
+	int ask_failed;	 /* why the last try to ask did; 0: it did not */
+	bool opening;	 /* the lock is ours, the journal not yet */
+	bool others;	 /* the lock was another's when last seen */
+	bool new_boot;
 	bool disk_trouble;
+	uint64_t missing_until_ms; /* how long a missing lock is waited for; 0: it is there */
 	struct err reason;
 };
-
-/* ---- records ---- */
-
-static void device_done(struct ledger_device *d)
-{
-	mem_free(d->request);
-	mem_free(d->pool);
-	mem_free(d->device);
-	mem_free(d->share_id);
-	mem_free(d->identity);
-}
-
-void ledger_claim_free(struct ledger_claim **cp)
-{
-	struct ledger_claim *c = *cp;
-
-	if (!c)
-		return;
-	for (size_t i = 0; i < c->devices_n; i++)
-		device_done(&c->devices[i]);
-	mem_free(c->devices);
-	mem_free(c->uid);
-	mem_free(c->namespace);
-	mem_free(c->name);
-	mem_free(c->plan);
-	mem_free(c->boot_id);
-	mem_free(c->unknown);
-	mem_free(c);
-	*cp = NULL;
-}
-
-static void put_hex(struct jsonw *w, const char *key, const char *bytes, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-	struct buf hex;
-
-	if (!n)
-		return;
-	buf_init(&hex, n * 2 + 1);
-	for (size_t i = 0; i < n; i++) {
-		buf_putc(&hex, digits[(unsigned char)bytes[i] >> 4]);
-		buf_putc(&hex, digits[bytes[i] & 15]);
-	}
-	jsonw_ksv(w, key, buf_sv(&hex));
-	buf_done(&hex);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static int get_hex(struct sv text, char **out, size_t *n)
-{
-	char *bytes;
-
-	*out = NULL;
-	*n = text.n / 2;
-	if (text.n % 2)
-		return -EBADMSG;
-	bytes = mem_alloc(*n + 1);
-	for (size_t i = 0; i < *n; i++) {
-		int hi = hex_digit(text.p[2 * i]), lo = hex_digit(text.p[2 * i + 1]);
-
-		if (hi < 0 || lo < 0) {
-			mem_free(bytes);
-			return -EBADMSG;
-		}
-		bytes[i] = (char)(hi << 4 | lo);
-	}
-	*out = bytes;
-	return 0;
-}
-
-static void put_device(struct jsonw *w, const struct ledger_device *d)
-{
-	jsonw_obj(w);
-	jsonw_kstr(w, "request", d->request);
-	jsonw_kstr(w, "pool", d->pool);
-	jsonw_kstr(w, "device", d->device);
-	jsonw_kstr(w, "identity", d->identity);
-	if (d->share_id)
-		jsonw_kstr(w, "shareID", d->share_id);
-	if (d->admin)
-		jsonw_kbool(w, "admin", true);
-	jsonw_end(w);
-}
-
-void ledger_encode(const struct ledger_claim *c, struct buf *out)
-{
-	struct jsonw w;
-
-	jsonw_init(&w, out);
-	jsonw_obj(&w);
-	jsonw_ki64(&w, "v", BODY_VERSION);
-	jsonw_kstr(&w, "namespace", c->namespace);
-	jsonw_kstr(&w, "name", c->name);
-	jsonw_key(&w, "allocation");
-	jsonw_fmt(&w, "%016llx", (unsigned long long)c->allocation);
-	jsonw_kstr(&w, "bootID", c->boot_id);
-	jsonw_ki64(&w, "since", (int64_t)c->since_wall_ms);
-	put_hex(&w, "plan", c->plan, c->plan_n);
-	jsonw_karr(&w, "devices");
-	for (size_t i = 0; i < c->devices_n; i++)
-		put_device(&w, &c->devices[i]);
-	jsonw_end(&w);
-	jsonw_end(&w);
-	if (!c->unknown || out->full)
-		return;
-	out->end--; /* the closing brace: what another version wrote follows */
-	buf_puts(out, c->unknown);
-	buf_putc(out, '}');
-}
-
-static const char *const known_members[] = { "v",      "namespace", "name", "allocation",
-					     "bootID", "since",	    "plan", "devices" };
-
-static bool is_known(const char *key)
-{
-	for (size_t i = 0; i < ARRAY_LEN(known_members); i++)
-		if (sv_eqs(sv_str(key), known_members[i]))
-			return true;
-	return false;
-}
-
-/* Everything this version does not know, spelled ",\"key\":value,...". */
-static char *keep_unknown(const struct json *body)
-{
-	const struct json *value;
-	struct buf out, one;
-	const char *key;
-	void *pos = NULL;
-	char *kept;
-
-	buf_init(&out, JOURNAL_BODY_MAX);
-	buf_init(&one, JOURNAL_BODY_MAX);
-	while (json_next(body, &pos, &key, &value)) {
-		struct jsonw w;
-		struct sv text;
-
-		if (is_known(key))
-			continue;
-		buf_clear(&one);
-		jsonw_init(&w, &one);
-		jsonw_obj(&w);
-		jsonw_key(&w, key);
-		jsonw_json(&w, value);
-		jsonw_end(&w);
-		text = buf_sv(&one);
-		buf_putc(&out, ',');
-		buf_put(&out, text.p + 1, text.n - 2);
-	}
-	kept = buf_len(&out) ? buf_steal(&out) : NULL;
-	buf_done(&out);
-	buf_done(&one);
-	return kept;
-}
-
-static void get_device(const struct json *n, struct ledger_device *d)
-{
-	d->request = mem_strdup(json_str(json_get(n, "request"), ""));
-	d->pool = mem_strdup(json_str(json_get(n, "pool"), ""));
-	d->device = mem_strdup(json_str(json_get(n, "device"), ""));
-	d->identity = mem_strdup(json_str(json_get(n, "identity"), ""));
-	d->share_id = mem_strdup(json_str(json_get(n, "shareID"), NULL));
-	d->admin = json_flag(json_get(n, "admin"), false);
-}
-
-static int get_allocation(struct sv text, uint64_t *out)
-{
-	char *bytes;
-	size_t n;
-
-	*out = 0;
-	if (text.n != 16 || get_hex(text, &bytes, &n) < 0)
-		return -EBADMSG;
-	for (size_t i = 0; i < n; i++)
-		*out = *out << 8 | (unsigned char)bytes[i];
-	mem_free(bytes);
-	return 0;
-}
-
-int ledger_decode(struct sv uid, struct sv body, struct ledger_claim **out, struct err *e)
-{
-	static const struct json_limits limits = { JOURNAL_BODY_MAX, 10000, 32 };
-	struct ledger_claim *c;
-	const struct json *devices;
-	struct json *root;
-	int r = json_parse(body, &limits, &root, e);
-
-	if (r < 0) {
-		err_wrap(e, r, "ledger record of claim " SV_FMT, SV_ARG(uid));
-		return -EBADMSG;
-	}
-	c = MEM_NEW(struct ledger_claim);
-	c->uid = sv_dup(uid);
-	c->namespace = mem_strdup(json_str(json_get(root, "namespace"), ""));
-	c->name = mem_strdup(json_str(json_get(root, "name"), ""));
-	c->boot_id = mem_strdup(json_str(json_get(root, "bootID"), ""));
-	c->since_wall_ms = (uint64_t)json_i64(json_get(root, "since"), 0);
-	r = get_allocation(json_sv(json_get(root, "allocation")), &c->allocation);
-	if (!r)
-		r = get_hex(json_sv(json_get(root, "plan")), &c->plan, &c->plan_n);
-	devices = json_get(root, "devices");
-	if (json_kind(devices) != JSON_ARR)
-		r = -EBADMSG;
-	c->devices_n = json_len(devices);
-	c->devices = mem_calloc(c->devices_n ? c->devices_n : 1, sizeof(*c->devices));
-	for (size_t i = 0; i < c->devices_n; i++)
-		get_device(json_at(devices, i), &c->devices[i]);
-	c->unknown = keep_unknown(root);
-	json_free(&root);
-	if (r < 0) {
-		ledger_claim_free(&c);
-		err_set(e, r, "ledger record of claim " SV_FMT " lacks a member", SV_ARG(uid));
-		return -EBADMSG;
-	}
-	*out = c;
-	return 0;
-}
 
 /* ---- replay ---- */
 
@@ -281,6 +62,7 @@ struct replay {
 	struct ledger *ledger;
 	struct map claims;  /* uid -> struct ledger_claim */
 	struct map corrupt; /* uid -> char * */
+	bool other_boot;    /* its last writer's */
 };
 
 static void replay_drop(struct replay *r, struct sv uid)
@@ -328,9 +110,10 @@ static void replay_del(void *arg, struct sv uid)
 
 static void replay_meta(void *arg, struct sv key, struct sv body)
 {
-	(void)arg;
-	(void)key;
-	(void)body;
+	struct replay *r = arg;
+
+	if (sv_eqs(key, "boot"))
+		r->other_boot = !sv_eqs(body, r->ledger->boot_id);
 }
 
 static void replay_init(struct replay *r, struct ledger *l)
@@ -367,6 +150,7 @@ static void replay_tell(struct replay *r)
 {
 	struct ledger *l = r->ledger;
 
+	l->new_boot |= r->other_boot;
 	tell_gone(l, r);
 	map_for_each (e, &r->corrupt) {
 		known_put(l, e->key);
@@ -432,15 +216,51 @@ static void sign_lock(struct ledger *l)
 	mem_free(line);
 }
 
+static bool has_lock(const struct ledger *l)
+{
+	return l->lock_fd >= 0 && fsx_names(l->lock_path, l->lock_fd);
+}
+
+/*
+ * Someone removed the lock of another instance. That one makes it anew and keeps it; who made it in
+ * its place would take an old file of the ledger, or none, for all there is.
+ */
+static bool waits_for_holder(struct ledger *l)
+{
+	uint64_t now = loop_now_ms(l->loop);
+
+	if (!l->others || fsx_exists(l->lock_path)) {
+		l->missing_until_ms = 0;
+		return false;
+	}
+	if (!l->missing_until_ms)
+		l->missing_until_ms = now + LOCK_MISSING_MS;
+	return now < l->missing_until_ms;
+}
+
 static int take_lock(struct ledger *l, struct err *e)
 {
-	int r = fsx_lock(l->lock_path, &l->lock_fd);
+	int r = waits_for_holder(l) ? FSX_HELD : fsx_lock(l->lock_path, &l->lock_fd);
 
 	if (r < 0)
 		return err_sys(e, r, "cannot lock %s", l->lock_path);
 	if (!r)
 		sign_lock(l);
+	l->others = r == FSX_HELD;
 	return r;
+}
+
+/* Someone removed the lock. If another instance has made it meanwhile, that one will ask. */
+static void restore_lock(struct ledger *l)
+{
+	int fd;
+
+	if (has_lock(l) || fsx_lock(l->lock_path, &fd) != 0)
+		return;
+	log_warn("the ledger's lock was removed, it is made anew", LOG_S("file", l->lock_path));
+	drop_lock(l);
+	l->lock_fd = fd;
+	sign_lock(l);
 }
 
 static void on_disk(void *arg, const struct err *e)
@@ -470,6 +290,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 {
 	struct ledger *l = arg;
 
+	l->opening = false;
+	loop_timer_stop(&l->timer);
 	if (status == -ESTALE) { /* someone wrote between our reading and opening */
 		loop_timer_set(&l->timer, STALE_MS);
 		return;
@@ -487,6 +309,8 @@ static void on_ready(void *arg, int status, const struct journal_scan_result *r)
 	if (fsx_remove(l->handover_path) < 0)
 		log_warn("cannot remove the hand-over file", LOG_S("file", l->handover_path));
 	l->asks = l->disk_trouble = false;
+	if (!has_lock(l)) /* removed meanwhile, and not to be made anew then */
+		loop_timer_set(&l->timer, LOCK_POLL_MS);
 	set_state(l, LEDGER_OPEN);
 }
 
@@ -512,6 +336,8 @@ static int open_journal(struct ledger *l, struct err *e)
 		return r;
 	}
 	replay_tell(&replay);
+	l->opening = true;
+	loop_timer_set(&l->timer, LOCK_POLL_MS);
 	return 0;
 }
 
@@ -542,18 +368,27 @@ static void ask(struct ledger *l)
 	buf_init(&text, 1024);
 	buf_printf(&text, "%s\n", l->instance);
 	r = fsx_replace(l->handover_path, buf_sv(&text), 0600, 0);
-	if (r < 0)
+	if (r < 0 && r != l->ask_failed) /* tried again with every poll */
 		log_error("cannot ask for the hand-over", LOG_S("file", l->handover_path),
 			  LOG_S("error", strerror(-r)));
+	l->ask_failed = r;
 	buf_done(&text);
 }
 
 void ledger_ask_handover(struct ledger *l)
 {
-	if (l->state != LEDGER_OPENING || l->lock_fd >= 0)
+	if (l->state == LEDGER_OPEN || l->state == LEDGER_YIELDED)
 		return;
 	l->asks = true;
-	ask(l);
+	if (l->lock_fd < 0)
+		ask(l);
+}
+
+/* Whoever opened the ledger meanwhile has removed the request, and did not know it. */
+static void ask_again(struct ledger *l)
+{
+	if (l->asks && !fsx_exists(l->handover_path))
+		ask(l);
 }
 
 static void acquire(struct ledger *l)
@@ -562,8 +397,10 @@ static void acquire(struct ledger *l)
 	int r = 0;
 
 	journal_free(&l->journal); /* one that found another file than was read; we have the lock */
-	if (l->lock_fd < 0)
+	if (!has_lock(l)) {
+		drop_lock(l);
 		r = take_lock(l, &e);
+	}
 	if (!r)
 		r = open_journal(l, &e);
 	if (r < 0) {
@@ -605,6 +442,7 @@ static void let_go(struct ledger *l)
 	l->yielded_ms = loop_now_ms(l->loop);
 	journal_free(&l->journal);
 	drop_lock(l);
+	l->others = true;
 	log_info("ledger handed over", LOG_S("file", l->path), LOG_S("to", l->successor));
 	set_state(l, LEDGER_YIELDED); /* told again: now it is so */
 	loop_timer_set(&l->timer, YIELD_POLL_MS);
@@ -612,7 +450,7 @@ static void let_go(struct ledger *l)
 
 static bool is_complete(const struct ledger *l)
 {
-	return fsx_exists(l->path) && fsx_exists(l->lock_path);
+	return fsx_exists(l->path) && has_lock(l);
 }
 
 /*
@@ -622,12 +460,7 @@ static bool is_complete(const struct ledger *l)
  */
 static void restore(struct ledger *l)
 {
-	int fd;
-
-	if (!fsx_exists(l->lock_path) && fsx_lock(l->lock_path, &fd) == 0) {
-		drop_lock(l);
-		l->lock_fd = fd;
-	}
+	restore_lock(l);
 	if (fsx_exists(l->path) || l->disk_trouble)
 		return;
 	log_error("the ledger was removed, it is written anew", LOG_S("file", l->path));
@@ -641,6 +474,8 @@ static void on_folder(void *arg, const char *name)
 
 	if (ledger_successor(l))
 		look_who_has_it(l); /* its socket appears when the lock is signed */
+	if (l->lock_fd >= 0)
+		restore_lock(l); /* at once, before another finds it missing */
 	if (l->state != LEDGER_OPEN)
 		return;
 	if (!is_complete(l))
@@ -677,6 +512,11 @@ static void on_timer(void *arg)
 			loop_timer_set(&l->timer, LOCK_POLL_MS);
 		return;
 	}
+	if (l->opening) { /* the lock was free and the file is not: its writer lost the lock */
+		ask_again(l);
+		loop_timer_set(&l->timer, LOCK_POLL_MS);
+		return;
+	}
 	if (l->state == LEDGER_OPEN) {
 		restore(l);
 		if (!is_complete(
@@ -692,10 +532,8 @@ static void on_timer(void *arg)
 	acquire(l);
 	if (ledger_successor(l))
 		look_who_has_it(l);
-	/* Whoever opened the ledger meanwhile has removed the request, and did not know it. */
-	if (l->state == LEDGER_OPENING && l->lock_fd < 0 && l->asks &&
-	    !fsx_exists(l->handover_path))
-		ask(l);
+	if (l->state == LEDGER_OPENING && l->lock_fd < 0)
+		ask_again(l);
 }
 
 /* ---- public ---- */
@@ -721,6 +559,7 @@ int ledger_open(struct loop *loop, const struct ledger_conf *conf, struct ledger
 	l->loop = loop;
 	l->conf = *conf;
 	l->lock_fd = -1;
+	l->others = conf->others;
 	l->boot_id = mem_strdup(conf->boot_id);
 	l->instance = mem_strdup(conf->instance ? conf->instance : "single");
 	split_path(l, conf->path);
@@ -782,6 +621,11 @@ void ledger_free(struct ledger **lp)
 	mem_free(l->successor);
 	mem_free(l);
 	*lp = NULL;
+}
+
+bool ledger_new_boot(const struct ledger *l)
+{
+	return l->new_boot;
 }
 
 enum ledger_state ledger_state(const struct ledger *l)

@@ -4,9 +4,11 @@
  * A body is one JSON object; members that this version does not know are kept and written back, so
  * that an up- and a downgrade lose nothing.
  *
- * One writer: an OFD lock on "<file>.lock". A second instance (surge upgrade) replays read-only,
- * asks for the hand-over by writing "<file>.handover", takes the lock when the first lets go, reads
- * the tail, and only then serves. If it dies, the first takes the lock again and reads the tail.
+ * One writer: an OFD lock on "<file>.lock", behind it the journal's on the file itself. Where
+ * someone removes the lock, its holder makes it anew; others leave it the time. A second instance
+ * (surge upgrade) replays read-only, asks for the hand-over by writing "<file>.handover", takes the
+ * lock when the first lets go, reads the tail, and only then serves. If it dies, the first takes
+ * the lock again and reads the tail.
  */
 #include "core/fswatch.h"
 #include "core/journal.h"
@@ -46,6 +48,7 @@ struct ledger_conf {
 	const char *boot_id;
 	const char
 	    *instance; /* who asks for the hand-over, new at each start; NULL: the only one */
+	bool others;   /* another instance lives: a lock that is missing is being made anew */
 	struct worker *disk;
 	/* A claim was read from disk (at opening and again after a hand-over: replace what is
 	 * known). */
@@ -73,6 +76,8 @@ void ledger_free(struct ledger **l); /* releases the lock */
  */
 void ledger_ask_handover(struct ledger *l);
 enum ledger_state ledger_state(const struct ledger *l);
+/* When it was read, nobody had written it in this boot yet. Stays so while this process lives. */
+bool ledger_new_boot(const struct ledger *l);
 const char *ledger_reason(const struct ledger *l);
 /*
  * The instance that asked for it or, once the lock file tells, that has it; from when it was let go

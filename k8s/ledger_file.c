@@ -152,9 +152,19 @@ void ledger_file_free(struct ledger_file **fp)
 
 const struct ledger_claim *ledger_file_find(const struct ledger_file *f, const char *uid)
 {
-	for (size_t i = 0; i < f->claims_n; i++)
-		if (!strcmp(f->claims[i]->uid, uid))
-			return f->claims[i];
+	size_t from = 0, to = f->claims_n;
+
+	while (from < to) {
+		size_t at = from + (to - from) / 2;
+		int order = strcmp(uid, f->claims[at]->uid);
+
+		if (!order)
+			return f->claims[at];
+		if (order < 0)
+			to = at;
+		else
+			from = at + 1;
+	}
 	return NULL;
 }
 

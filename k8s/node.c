@@ -324,11 +324,24 @@ static void name_files(struct driver *d)
 	d->registrar = socket_path(roots->registry, d->name, instance, "-reg.sock");
 }
 
+/* The other folder than the ledger's: whoever empties that one leaves these. */
+static int on_registrar(void *arg, const char *name)
+{
+	const struct driver *d = arg;
+	struct sv s = sv_str(name);
+
+	return sv_starts(s, sv_str(d->name)) && sv_ends(s, SV("-reg.sock")) &&
+	       takeover_listens(d->conf.roots->registry, name);
+}
+
 static int start_claims(struct driver *d, struct err *e)
 {
 	struct ledger_conf ledger = { .path = d->ledger_path,
 				      .boot_id = d->conf.boot_id,
 				      .instance = d->conf.instance,
+				      .others =
+					  d->conf.instance &&
+					  fsx_list(d->conf.roots->registry, on_registrar, d) > 0,
 				      .disk = d->conf.disk };
 	struct cdi_conf cdi = { .root = d->conf.roots->cdi,
 				.driver = d->name,

@@ -12,9 +12,10 @@
 	256 /* a pod names at most 32 claims of its own, this is many times that */
 #define HEALTH_STREAMS_MAX 64		     /* the kubelet opens one per connection */
 #define ANSWER_MAX	   ((size_t)4 << 20) /* what grpc-go receives by default */
-#define RELAY_MS	   45000u /* as the kubelet waits; for callers that tell no deadline */
+#define CALL_MS		   45000u /* as the kubelet waits; for callers that tell no deadline */
 #define RELAY_AGAIN_MS	   200u	  /* a successor that was killed is back in a second */
-#define RELAY_LAST_MS	   5000u  /* left of a call: it ends here, with a reason */
+#define RELAY_DIAL_MS	   1000u  /* between two tries to reach it, at most */
+#define RELAY_LAST_MS	   1000u  /* left of a call: it ends here, with a reason */
 
 struct plugin {
 	struct loop *loop;
@@ -45,10 +46,12 @@ struct batch {
 	struct batch_claim *claims; /* NULL while another instance is asked */
 	size_t n, open;
 	bool prepare;
+	uint64_t due_ms;		  /* loop time at which the caller gives up */
 	struct buf request;		  /* as it came */
 	struct grpc_client_call *relayed; /* NULL unless the successor is asked */
 	struct buf answer;		  /* of the successor */
 	struct loop_timer again;	  /* it is asked once more */
+	bool told;			  /* that the successor does not answer */
 };
 struct health_stream {
 	struct list node;
@@ -127,12 +130,19 @@ static void drop_claims(struct batch *b)
 	b->n = b->open = 0;
 }
 
+/* It waits for no answer of the successor any more. */
+static void relay_end(struct batch *b)
+{
+	if (b->relayed)
+		grpc_client_cancel(b->relayed);
+	b->relayed = NULL;
+	loop_timer_stop(&b->again);
+}
+
 static void batch_free(struct batch *b)
 {
 	drop_claims(b);
-	if (b->relayed)
-		grpc_client_cancel(b->relayed);
-	loop_timer_stop(&b->again);
+	relay_end(b);
 	b->plugin->stats.inflight--;
 	b->plugin->stats.preparing -= b->prepare;
 	list_remove(&b->node);
@@ -294,7 +304,6 @@ static Dra__PrepareRequest *request_read(struct sv message)
 static void serve_claims(struct batch *b, Dra__Claim **claims, size_t n)
 {
 	struct plugin *p = b->plugin;
-	uint64_t due = grpc_call_due_ms(b->call);
 
 	b->n = b->open = n;
 	b->claims = mem_calloc(n + 1, sizeof(*b->claims));
@@ -304,8 +313,8 @@ static void serve_claims(struct batch *b, Dra__Claim **claims, size_t n)
 
 		c->batch = b;
 		c->uid = mem_strdup(claims[i]->uid);
-		c->call = (b->prepare ? claims_prepare : claims_unprepare)(p->claims, &ref, due,
-									   on_answer, c);
+		c->call = (b->prepare ? claims_prepare : claims_unprepare)(p->claims, &ref,
+									   b->due_ms, on_answer, c);
 	}
 	batch_finish(b); /* at once when the call names no claim: a probe does that */
 }
@@ -332,15 +341,15 @@ static void on_relayed(void *arg, struct sv message)
 
 static uint64_t relay_left_ms(const struct batch *b)
 {
-	uint64_t due = grpc_call_due_ms(b->call), now = loop_now_ms(b->plugin->loop);
+	uint64_t now = loop_now_ms(b->plugin->loop);
 
-	return due == UINT64_MAX ? RELAY_MS : due > now ? due - now : 1;
+	return b->due_ms > now ? b->due_ms - now : 0;
 }
 
 /*
  * An end without an answer, whatever the reason: it is our call still. The successor is asked
- * again, for it may be back before the ledger is found free; near its deadline a call waits for
- * that here.
+ * again, for it may be back before the ledger is found free, or have lost no more than this
+ * connection. What is left at the end is for telling the caller why.
  */
 static void on_relay_end(void *arg, int code, const char *text)
 {
@@ -353,9 +362,12 @@ static void on_relay_end(void *arg, int code, const char *text)
 		batch_free(b);
 		return;
 	}
-	log_warn("the instance that took over does not answer a call",
-		 LOG_S("call", grpc_call_path(b->call)), LOG_I("code", code), LOG_S("why", text),
-		 LOG_S("then", again ? "it is asked again" : "the call waits here"));
+	if (!again || !b->told)
+		log_warn("the instance that took over does not answer a call",
+			 LOG_S("call", grpc_call_path(b->call)), LOG_I("code", code),
+			 LOG_S("why", text),
+			 LOG_S("then", again ? "it is asked again" : "the call ends here"));
+	b->told = true;
 	if (again)
 		loop_timer_set(&b->again, RELAY_AGAIN_MS);
 	else
@@ -369,25 +381,19 @@ static void on_relay_end(void *arg, int code, const char *text)
 static void relay(void *arg)
 {
 	struct batch *b = arg;
+	uint64_t left = relay_left_ms(b), last = MIN(left / 2, (uint64_t)RELAY_LAST_MS);
 
 	drop_claims(b);
+	buf_clear(&b->answer); /* of a try that ended behind its message */
 	b->relayed =
 	    grpc_client_call(b->plugin->successor, grpc_call_path(b->call), buf_sv(&b->request),
-			     relay_left_ms(b), on_relayed, on_relay_end, b);
-}
-
-static void relay_stop(struct batch *b)
-{
-	if (b->relayed)
-		grpc_client_cancel(b->relayed);
-	b->relayed = NULL;
-	loop_timer_stop(&b->again);
+			     MAX(left - last, (uint64_t)1), on_relayed, on_relay_end, b);
 }
 
 static void forget_successor(struct plugin *p)
 {
 	list_for_each (n, &p->calls)
-		relay_stop(list_entry(n, struct batch, node));
+		relay_end(list_entry(n, struct batch, node));
 	h2_client_free(&p->successor);
 	mem_free(p->successor_socket);
 	p->successor_socket = NULL;
@@ -395,7 +401,9 @@ static void forget_successor(struct plugin *p)
 
 void plugin_relay(struct plugin *p, const char *socket)
 {
-	struct h2_client_conf conf = { .unix_path = socket, .authority = "localhost" };
+	struct h2_client_conf conf = { .unix_path = socket,
+				       .authority = "localhost",
+				       .backoff_cap_ms = RELAY_DIAL_MS };
 
 	if (socket ? p->successor && !strcmp(socket, p->successor_socket) : !p->successor)
 		return;
@@ -430,6 +438,9 @@ static void start_batch(struct plugin *p, struct grpc_call *call, bool prepare, 
 	buf_init(&b->request, message.n + 1);
 	must(buf_put_sv(&b->request, message));
 	buf_init(&b->answer, ANSWER_MAX);
+	b->due_ms = grpc_call_due_ms(call);
+	if (b->due_ms == UINT64_MAX)
+		b->due_ms = loop_now_ms(p->loop) + CALL_MS;
 	list_push(&p->calls, &b->node);
 	p->stats.inflight++;
 	p->stats.preparing += prepare;

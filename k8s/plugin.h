@@ -21,7 +21,7 @@ void plugin_drain(struct plugin *p);
 /*
  * The ledger was handed over: calls that wait here, and new ones, are asked of the instance that
  * has it now, on `socket`, and its answers passed on. NULL: it is ours again. Call it only while no
- * claim is in flight. Repeating it changes nothing.
+ * claim is in flight. Repeating it changes nothing; another socket is another instance.
  */
 void plugin_relay(struct plugin *p, const char *socket);
 /* The services to add to a server, n of them. */

@@ -5,6 +5,7 @@
 
 #include "core/fsx.h"
 #include "core/log.h"
+#include "core/map.h"
 #include "core/mem.h"
 #include "k8s/cdi.h"
 #include "k8s/checkpoint.h"
@@ -96,37 +97,67 @@ static bool same_devices(const struct ledger_claim *a, const struct ledger_claim
 	return true;
 }
 
-/* The GPU that both have for themselves; NULL: none. */
-static const char *shared_gpu(const struct ledger_claim *a, const struct ledger_claim *b)
+/*
+ * Who has a GPU for itself by our ledger. Where that names two, neither is forgotten: one of them
+ * may be the claim that is compared.
+ */
+struct owners {
+	const struct ledger_file *file;
+	struct map first, second; /* identity -> struct ledger_claim */
+};
+
+static void owners_init(struct owners *o, const struct ledger_file *f)
 {
-	for (size_t i = 0; i < a->devices_n; i++)
-		for (size_t k = 0; k < b->devices_n; k++)
-			if (!a->devices[i].admin && !b->devices[k].admin &&
-			    !strcmp(a->devices[i].identity, b->devices[k].identity))
-				return a->devices[i].identity;
-	return NULL;
+	o->file = f;
+	map_init(&o->first);
+	map_init(&o->second);
+	for (size_t i = 0; i < f->claims_n; i++) {
+		for (size_t k = 0; k < f->claims[i]->devices_n; k++) {
+			const struct ledger_device *d = &f->claims[i]->devices[k];
+			struct map *m =
+			    map_get(&o->first, sv_str(d->identity)) ? &o->second : &o->first;
+
+			if (!d->admin)
+				(void)map_put(m, sv_str(d->identity), f->claims[i]);
+		}
+	}
+}
+
+static void owners_done(struct owners *o)
+{
+	map_done(&o->first);
+	map_done(&o->second);
+}
+
+/* A claim of our ledger that has this GPU for itself, and is not `uid`; NULL: none. */
+static const struct ledger_claim *owner(const struct owners *o, const char *identity,
+					const char *uid)
+{
+	const struct ledger_claim *one = map_get(&o->first, sv_str(identity));
+	const struct ledger_claim *two = map_get(&o->second, sv_str(identity));
+
+	if (one && strcmp(one->uid, uid) != 0)
+		return one;
+	return two && strcmp(two->uid, uid) != 0 ? two : NULL;
 }
 
 /* The ledger has records already: of a take-over that was cut short, or of a time before. */
-static int compare(const struct ledger_claim *c, const struct ledger_file *f, struct err *e)
+static int compare(const struct ledger_claim *c, const struct owners *o, struct err *e)
 {
-	for (size_t i = 0; i < f->claims_n; i++) {
-		const struct ledger_claim *ours = f->claims[i];
-		const char *gpu;
+	const struct ledger_claim *ours = ledger_file_find(o->file, c->uid);
 
-		if (!strcmp(ours->uid, c->uid)) {
-			if (same_devices(ours, c))
-				continue;
-			return err_set(e, -EEXIST,
-				       "claim %.64s has other GPUs in it than in our ledger",
-				       c->uid);
-		}
-		gpu = shared_gpu(ours, c);
-		if (gpu)
+	if (ours && !same_devices(ours, c))
+		return err_set(e, -EEXIST, "claim %.64s has other GPUs in it than in our ledger",
+			       c->uid);
+	for (size_t i = 0; i < c->devices_n; i++) {
+		const struct ledger_device *d = &c->devices[i];
+
+		ours = d->admin ? NULL : owner(o, d->identity, c->uid);
+		if (ours)
 			return err_set(e, -EEXIST,
 				       "GPU %.64s is prepared for claim %.64s in it and for claim "
 				       "%.64s in our ledger",
-				       gpu, c->uid, ours->uid);
+				       d->identity, c->uid, ours->uid);
 	}
 	return 0;
 }
@@ -135,10 +166,13 @@ static int compare_all(const char *path, const struct checkpoint *cp, const stru
 		       struct err *e)
 {
 	char why[ERR_TEXT_MAX];
+	struct owners owners;
 	int r = 0;
 
+	owners_init(&owners, f);
 	for (size_t i = 0; !r && i < cp->claims_n; i++)
-		r = compare(cp->claims[i], f, e);
+		r = compare(cp->claims[i], &owners, e);
+	owners_done(&owners);
 	if (!r)
 		return 0;
 	sv_copy(why, sizeof(why), sv_str(e->text));

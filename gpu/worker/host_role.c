@@ -10,6 +10,8 @@
 #include "core/mem.h"
 #include "gpu/proto/host.h"
 
+enum { CMDLINE_MAX = 64 << 10 }; /* longer ones are not a worker's */
+
 struct host_role {
 	const struct roots *roots;
 };
@@ -73,6 +75,39 @@ static pid_t host_parent(const struct host_scan *s, const char *pid)
 		return 0;
 	rest = sv_str(end + 4); /* ") S " */
 	return sv_u64(sv_cut(&rest, ' '), &parent) == 0 && parent <= INT32_MAX ? (pid_t)parent : 0;
+}
+
+/* "<folder>/tundra-worker", "--role", ROLE, ...: from tools/worker, where a role shows itself. */
+static bool host_is_worker(const struct host_scan *s, const char *pid, const char *role)
+{
+	char path[512];
+	struct sv rest, program;
+	struct buf text;
+	bool is;
+
+	snprintf(path, sizeof(path), "%.300s/%.20s/cmdline", s->role->roots->proc, pid);
+	buf_init(&text, CMDLINE_MAX + 1);
+	is = fsx_read(path, CMDLINE_MAX, &text) == 0;
+	rest = buf_sv(&text);
+	program = sv_cut(&rest, '\0');
+	is = is && sv_ends(program, SV("/tundra-worker")) &&
+	     sv_eqs(sv_cut(&rest, '\0'), "--role") && (!role || sv_eqs(sv_cut(&rest, '\0'), role));
+	buf_done(&text);
+	return is;
+}
+
+/*
+ * Of the instance that hands over to ours, or takes over: its nvml worker has all GPUs open. A
+ * process of a container that looks like it loses only the protection of garbage collection.
+ */
+static bool host_is_other_worker(const struct host_scan *s, const char *pid)
+{
+	char parent[16];
+
+	if (!host_is_worker(s, pid, NULL))
+		return false;
+	snprintf(parent, sizeof(parent), "%d", (int)host_parent(s, pid));
+	return host_is_worker(s, parent, "spawner");
 }
 
 static bool host_is_ours(const struct host_scan *s, const char *pid)
@@ -163,7 +198,7 @@ static int host_on_process(void *arg, const char *pid)
 
 	if (sv_u64(sv_str(pid), &number) < 0 || number > INT32_MAX)
 		return 0; /* not a process */
-	if (host_is_ours(s, pid) || !host_holds(s, pid))
+	if (host_is_ours(s, pid) || !host_holds(s, pid) || host_is_other_worker(s, pid))
 		return 0;
 	if (s->out->n == HOST_HOLDERS_MAX)
 		return 1;

@@ -39,7 +39,9 @@ enum {
 };
 
 /* A page of slices: 16 MiB and what a tree of it may cost (about 100 bytes a value). */
-static const struct json_limits list_limits = { API_BODY_MAX, 400000, 64 };
+static const struct json_limits list_limits = { .bytes = API_BODY_MAX,
+						.values = 400000,
+						.depth = 64 };
 
 enum call_state {
 	CALL_READY,

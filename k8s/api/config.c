@@ -10,8 +10,9 @@
 #include "k8s/api/yaml.h"
 
 /* A kubeconfig within API_CONFIG_MAX, as JSON: its values are strings, few per byte. */
-static const struct json_limits kubeconfig_limits = { (size_t)4 * API_CONFIG_MAX, YAML_EVENTS_MAX,
-						      YAML_DEPTH_MAX + 2 };
+static const struct json_limits kubeconfig_limits = { .bytes = (size_t)4 * API_CONFIG_MAX,
+						      .values = YAML_EVENTS_MAX,
+						      .depth = YAML_DEPTH_MAX + 2 };
 enum { PEM_MAX = 1 << 20 }; /* bytes: decoded data never exceeds the file it was in */
 
 void api_config_free(struct api_config **c)

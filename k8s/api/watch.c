@@ -31,7 +31,9 @@ enum {
 
 /* ---- framer ---- */
 
-static const struct json_limits event_limits = { WATCH_EVENT_MAX, 200000, 64 };
+static const struct json_limits event_limits = { .bytes = WATCH_EVENT_MAX,
+						 .values = 200000,
+						 .depth = 64 };
 
 void watch_framer_init(struct watch_framer *f)
 {

@@ -156,7 +156,9 @@ static void check_booking(struct model *m)
 /* Container runtimes read the folder at any moment: JSON, and all of it. */
 static void check_whole(struct model *m, const char *name)
 {
-	static const struct json_limits limits = { SPEC_MAX, 100000, 32 };
+	static const struct json_limits limits = { .bytes = SPEC_MAX,
+						   .values = 100000,
+						   .depth = 32 };
 	char *path _mem_free_ = mem_printf("%s/%s", m->sim->lab->cdi, name);
 	struct err e = { "" };
 	struct json *root;

@@ -312,7 +312,9 @@ static void judge_agent(const struct json *s, struct doctor_finding *f)
 
 void check_node_agent(const struct doctor *d, struct doctor_finding *f)
 {
-	static const struct json_limits limits = { STATUS_ANSWER_MAX, 5000000, 32 };
+	static const struct json_limits limits = { .bytes = STATUS_ANSWER_MAX,
+						   .values = 5000000,
+						   .depth = 32 };
 	struct json *root = NULL;
 	struct err e = { 0 };
 	struct buf answer;

@@ -300,7 +300,9 @@ int status_fetch(const char *run_folder, struct buf *answer, struct sv *body, st
 
 static int show(const struct options *o, struct sv body, struct err *e)
 {
-	static const struct json_limits limits = { ANSWER_MAX, 5000000, 32 };
+	static const struct json_limits limits = { .bytes = ANSWER_MAX,
+						   .values = 5000000,
+						   .depth = 32 };
 	struct json *root;
 	int r;
 

@@ -15,14 +15,20 @@
 struct pattern {
 	const char *prefix, *suffix;
 };
+/* Sockets also under the hidden name that transport/sock binds first. */
 static const struct pattern in_folder[] = {
-	{ "dra", ".sock" },	   { "tundra-cdi-hook", "" }, { "checkpoint.json.taken-over", "" },
-	{ "ledger.handover", "" }, { "ledger.compact", "" },  { "ledger.damaged", "" },
-	{ "ledger.exported", "" }, { ".doctor", "" },
+	{ ".ra", ".sock" },	   { "dra", ".sock" },
+	{ "tundra-cdi-hook", "" }, { "checkpoint.json.taken-over", "" },
+	{ "ledger.handover", "" }, { "ledger.compact", "" },
+	{ "ledger.damaged", "" },  { "ledger.exported", "" },
+	{ ".doctor", "" },
 };
-static const struct pattern in_registry[] = { { OFFLINE_DRIVER, "-reg.sock" } };
+static const struct pattern in_registry[] = { { OFFLINE_DRIVER, "-reg.sock" },
+					      { ".pu.nvidia.com", "-reg.sock" } };
 static const struct pattern in_cdi[] = { { "k8s." OFFLINE_DRIVER "-claim_", ".yaml" } };
-static const struct pattern in_run[] = { { "status.sock", "" } };
+static const struct pattern in_run[] = { { "status.sock", "" },
+					 { ".tatus.sock", "" },
+					 { "state.json", "" } };
 
 struct sweep {
 	const char *folder;
@@ -45,10 +51,13 @@ static void remove_one(struct sweep *s, const char *name)
 	mem_free(path);
 }
 
+/* Temporary files are of a program that was killed; no other of ours writes here now. */
 static int on_name(void *arg, const char *name)
 {
 	struct sweep *s = arg;
 
+	if (fsx_is_temp(name))
+		remove_one(s, name);
 	for (size_t i = 0; i < s->n; i++)
 		if (sv_starts(sv_str(name), sv_str(s->patterns[i].prefix)) &&
 		    sv_ends(sv_str(name), sv_str(s->patterns[i].suffix))) {
@@ -66,14 +75,6 @@ static int sweep(const char *folder, const struct pattern *patterns, size_t n, s
 	if (r < 0 && r != -ENOENT)
 		return err_sys(e, r, "cannot read the folder %s", folder);
 	return s.status;
-}
-
-/* A temporary file of a program that was killed; nobody else writes here now. */
-static int on_temp(void *arg, const char *name)
-{
-	if (fsx_is_temp(name))
-		remove_one(arg, name);
-	return 0;
 }
 
 static int add_name(void *arg, const char *name)
@@ -123,7 +124,6 @@ static int remove_ledger(const char *folder, struct err *e)
 
 int uninstall_run(const struct uninstall_conf *conf, struct err *e)
 {
-	struct sweep temps = { .folder = conf->folder, .e = e };
 	int first = 0, r;
 
 	r = remove_specs(conf, e);
@@ -134,9 +134,7 @@ int uninstall_run(const struct uninstall_conf *conf, struct err *e)
 	first = first ? first : r;
 	r = sweep(conf->folder, in_folder, ARRAY_LEN(in_folder), e);
 	first = first ? first : r;
-	r = fsx_list(conf->folder, on_temp, &temps);
-	first = first ? first : temps.status;
-	if (r != -ENOENT) {
+	if (fsx_exists(conf->folder)) {
 		r = remove_ledger(conf->folder, e);
 		first = first ? first : r;
 	}

@@ -105,7 +105,7 @@ void lab_claims_start(struct lab_claims *c, struct lab *l, struct lab_disk *disk
 
 	*c = (struct lab_claims){ .lab = l };
 	c->ledger = (struct ledger_conf){
-		.path = l->ledger, .boot_id = "boot-1", .instance = instance, .disk = disk->worker
+		.path = l->ledger, .boot_id = l->boot_id, .instance = instance, .disk = disk->worker
 	};
 	c->cdi = cdi_new(&cdi);
 	cdi_set_common(c->cdi, common_edits(l));

@@ -443,6 +443,13 @@ static void lock_has_one_holder(void **state)
 	close(one);
 	assert_int_equal(lock_in_child(), 0); /* and gone with the child */
 	assert_int_equal(fsx_lock(at("lock"), &one), 0);
+	assert_true(fsx_names(at("lock"), one));
+	assert_int_equal(unlink(at("lock")), 0);
+	assert_false(fsx_names(at("lock"), one));
+	assert_int_equal(fsx_lock(at("lock"), &two), 0); /* another file, another lock */
+	assert_false(fsx_names(at("lock"), one));
+	assert_true(fsx_names(at("lock"), two));
+	close(two);
 	close(one);
 	assert_int_equal(fsx_lock(at("no/lock"), &one), -ENOENT);
 	assert_int_equal(symlink("lock", at("link")), 0);

@@ -59,18 +59,24 @@ static const char *who(void *ctx)
 	return "4711 (python3)";
 }
 
-static int setup(void **state)
+static void start(struct fixture *f)
 {
-	struct fixture *f = MEM_NEW(struct fixture);
 	struct gc_conf conf = { .in_use = ask, .who = who, .ctx = f };
 
-	f->lab = lab_new(4, 1);
 	lab_claims_start(&f->c, f->lab, lab_disk_new(f->lab), "one");
 	conf.api = f->lab->api;
 	conf.claims = f->c.claims;
 	conf.events = f->lab->events;
 	conf.inventory = f->lab->inventory;
 	f->gc = gc_new(f->lab->loop, &conf);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = MEM_NEW(struct fixture);
+
+	f->lab = lab_new(4, 1);
+	start(f);
 	*state = f;
 	return 0;
 }
@@ -259,6 +265,108 @@ static void the_kubelet_is_first(void **state)
 	assert_int_equal(gc_stats(f->gc)->released, 0);
 }
 
+/* ---- the node was lost and comes back ---- */
+
+static void stop(struct fixture *f)
+{
+	gc_free(&f->gc);
+	lab_claims_stop(&f->c);
+	lab_pass(f->lab, 1000);
+}
+
+static void boot(struct fixture *f, const char *id)
+{
+	snprintf(f->lab->boot_id, sizeof(f->lab->boot_id), "%s", id);
+	start(f);
+}
+
+static void wait_for_gpu_0(struct fixture *f, struct lab_call *call)
+{
+	lab_claim(f->lab, "next", NULL, "gpu-0");
+	lab_prepare(&f->c, "next", NULL, call);
+}
+
+/* Its first prepare succeeds: the kubelet would give the lost claims up after a minute. */
+static void claims_of_lost_pods_go_after_a_boot(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_call next;
+
+	prepared(f, "lost", "gpu-0");
+	prepared(f, "anew", "gpu-1");
+	prepared(f, "kept", "gpu-2");
+	stop(f);
+	lab_claim_delete(f->lab, "lost");
+	lab_claim_delete(f->lab, "anew");
+	lab_claim(f->lab, "anew", "uid-of-another", "gpu-1");
+	boot(f, "boot-2");
+	prepared(f, "young", "gpu-3");
+	wait_for_gpu_0(f, &next);
+	lab_claim_delete(f->lab, "young"); /* of this boot: the kubelet's */
+	assert_true(lab_until_true(f->lab, &next.done, 20000));
+	assert_int_equal(next.status, 0);
+	lab_pass(f->lab, 20000);
+	assert_int_equal(claims_prepared(f->c.claims), 3);
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-next");
+	assert_null(claims_holder(f->c.claims, "GPU-0001"));
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0002"), "uid-kept");
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0003"), "uid-young");
+	assert_int_equal(gc_stats(f->gc)->released, 2);
+	lab_claim_delete(f->lab, "kept"); /* seen in this boot: a pod may run by now */
+	lab_pass(f->lab, 4 * MINUTE_MS);
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0002"), "uid-kept");
+}
+
+static void used_after_a_boot_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct lab_call next;
+
+	prepared(f, "lost", "gpu-0");
+	stop(f);
+	lab_claim_delete(f->lab, "lost");
+	f->in_use = 1;
+	boot(f, "boot-2");
+	wait_for_gpu_0(f, &next);
+	assert_true(lab_until_true(f->lab, &next.done, MINUTE_MS));
+	assert_int_not_equal(next.status, 0);
+	assert_true(f->asked > 0);
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-lost");
+}
+
+/* The API server does not answer at first: that is no "gone". */
+static void an_error_after_a_boot_is_no_answer(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = { "" };
+
+	prepared(f, "kept", "gpu-0");
+	stop(f);
+	boot(f, "boot-2");
+	assert_int_equal(
+	    apiserver_fault_text(f->lab->server, "get resourceclaims status=403 times=always", &e),
+	    0);
+	lab_pass(f->lab, MINUTE_MS);
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-kept");
+	apiserver_clear(f->lab->server);
+}
+
+/* A start in the same boot has no such hurry: the first one was there. */
+static void no_hurry_without_a_boot(void **state)
+{
+	struct fixture *f = *state;
+
+	prepared(f, "a", "gpu-0");
+	stop(f);
+	boot(f, "boot-2"); /* "a" is of an earlier boot from now on */
+	lab_pass(f->lab, 1000);
+	stop(f);
+	lab_claim_delete(f->lab, "a");
+	boot(f, "boot-2");
+	lab_pass(f->lab, 4 * MINUTE_MS);
+	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-a");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(int argc, char **argv)
@@ -275,6 +383,10 @@ int main(int argc, char **argv)
 		TEST(errors_are_no_answers),
 		TEST(a_group_that_is_not_served_is_no_answer),
 		TEST(the_kubelet_is_first),
+		TEST(claims_of_lost_pods_go_after_a_boot),
+		TEST(used_after_a_boot_is_kept),
+		TEST(an_error_after_a_boot_is_no_answer),
+		TEST(no_hurry_without_a_boot),
 	};
 
 	if (argc > 1)

@@ -27,6 +27,7 @@ struct peer {
 	enum ledger_state state;
 	unsigned told, gone;
 	bool busy; /* something is in flight: must not yield */
+	bool knows_others;
 };
 
 static void drop_claim(struct peer *p, const char *uid)
@@ -95,6 +96,7 @@ static int peer_open(struct peer *p, struct lab *lab, const char *instance, stru
 				    .on_compact = on_compact,
 				    .arg = p };
 
+	conf.others = p->knows_others;
 	*p = (struct peer){ .lab = lab, .disk = lab_disk_new(lab), .state = LEDGER_OPENING };
 	map_init(&p->claims);
 	map_init(&p->corrupt);
@@ -558,6 +560,158 @@ static void the_old_one_just_ends(void **state)
 	peer_stop(&new);
 }
 
+/* ---- someone removes files ---- */
+
+static void remove_file(struct lab *lab, const char *end)
+{
+	char *path _mem_free_ = mem_printf("%s%s", lab->ledger, end);
+
+	assert_int_equal(fsx_remove(path), 0);
+}
+
+static bool lock_is_there(struct lab *lab)
+{
+	char *path _mem_free_ = mem_printf("%s.lock", lab->ledger);
+
+	return fsx_exists(path);
+}
+
+/* All that the old one had is known, and only the new one writes. */
+static void expect_hand_over(struct lab *lab)
+{
+	ledger_ask_handover(new.ledger);
+	expect_open(&new, LATER_MS);
+	assert_int_equal(old.state, LEDGER_YIELDED);
+	assert_non_null(claim_of(&new, "u1"));
+	assert_int_equal(put(&new, "u2", "gpu-1"), 0);
+	lab_pass(lab, LATER_MS);
+	assert_int_equal(old.state, LEDGER_YIELDED);
+	assert_int_equal(lab_ledger_records(lab), 2);
+	peer_stop(&new);
+	expect_open(&old, LATER_MS);
+	assert_int_equal(map_len(&old.claims), 2);
+	peer_stop(&old);
+}
+
+/* Its holder makes it anew before the one that waits takes it. */
+static void a_lock_that_is_removed(void **state)
+{
+	struct lab *lab = *state;
+
+	start_two(lab);
+	for (int i = 0; i < 50; i++) { /* at any time of the other's polling */
+		remove_file(lab, ".lock");
+		lab_pass(lab, 1 + (uint64_t)i * 7);
+		assert_true(lock_is_there(lab));
+		assert_int_equal(new.state, LEDGER_OPENING);
+		assert_int_equal(old.state, LEDGER_OPEN);
+	}
+	assert_int_equal(put(&old, "u1", "gpu-0"), 0);
+	expect_hand_over(lab);
+}
+
+/* A newcomer makes it before its holder does: the file is still the holder's, who is asked for it.
+ */
+static void a_lock_that_another_made(void **state)
+{
+	struct lab *lab = *state;
+
+	peer_start(&old, lab, "old");
+	expect_open(&old, SOON_MS);
+	assert_int_equal(put(&old, "u1", "gpu-0"), 0);
+	remove_file(lab, ".lock");
+	peer_start(&new, lab, "new"); /* in the same turn */
+	lab_pass(lab, SOON_MS);
+	assert_int_equal(new.state, LEDGER_OPENING);
+	assert_int_equal(old.state, LEDGER_OPEN);
+	assert_int_equal(put(&old, "u1", "gpu-0"), 0);
+	expect_hand_over(lab);
+}
+
+/* Both files are gone when the newcomer starts, and it knows that another instance lives. */
+static void an_emptied_folder_and_a_newcomer(void **state)
+{
+	struct lab *lab = *state;
+
+	peer_start(&old, lab, "old");
+	expect_open(&old, SOON_MS);
+	assert_int_equal(put(&old, "u1", "gpu-0"), 0);
+	remove_file(lab, ".lock");
+	remove_file(lab, "");
+	new.knows_others = true;
+	peer_start(&new, lab, "new");
+	lab_pass(lab, SOON_MS);
+	assert_int_equal(new.state, LEDGER_OPENING);
+	assert_int_equal(lab_ledger_records(lab), 1);
+	expect_hand_over(lab);
+}
+
+/* The other one that was known to live has ended: nobody makes the lock anew. */
+static void a_lock_that_nobody_makes_anew(void **state)
+{
+	struct lab *lab = *state;
+
+	new.knows_others = true;
+	peer_start(&new, lab, "new");
+	lab_pass(lab, SOON_MS);
+	assert_int_equal(new.state, LEDGER_OPENING);
+	expect_open(&new, LATER_MS);
+	peer_stop(&new);
+}
+
+/* Its records would go where nobody finds them. */
+static void a_ledger_that_is_moved_away(void **state)
+{
+	char *aside _mem_free_ = mem_printf("%s.bak", ((struct lab *)*state)->ledger);
+	struct lab *lab = *state;
+
+	for (int quiet = 0; quiet < 2; quiet++) {
+		peer_start(&p, lab, "one");
+		expect_open(&p, SOON_MS);
+		assert_int_equal(put(&p, "u1", "gpu-0"), 0);
+		assert_int_equal(rename(lab->ledger, aside), 0);
+		if (quiet)
+			lab_pass(lab, LATER_MS);
+		else
+			assert_int_equal(put(&p, "u2", "gpu-1"), 0);
+		assert_int_equal(lab_ledger_records(lab), 2);
+		lab_pass(lab, LATER_MS);
+		peer_stop(&p);
+	}
+}
+
+static void the_first_start_of_a_boot(void **state)
+{
+	struct lab *lab = *state;
+
+	peer_start(&p, lab, "one");
+	expect_open(&p, SOON_MS);
+	assert_false(ledger_new_boot(p.ledger)); /* nothing of another */
+	peer_stop(&p);
+	for (int again = 0; again < 2; again++) {
+		struct ledger_conf conf = { .path = lab->ledger,
+					    .boot_id = "boot-2",
+					    .instance = "two",
+					    .on_claim = on_claim,
+					    .on_gone = on_gone,
+					    .on_corrupt = on_corrupt,
+					    .on_state = on_state,
+					    .may_yield = may_yield,
+					    .on_compact = on_compact,
+					    .arg = &p };
+		struct err e = { "" };
+
+		p = (struct peer){ .lab = lab, .disk = lab_disk_new(lab) };
+		map_init(&p.claims);
+		map_init(&p.corrupt);
+		conf.disk = p.disk->worker;
+		assert_int_equal(ledger_open(lab->loop, &conf, &p.ledger, &e), 0);
+		expect_open(&p, SOON_MS);
+		assert_int_equal(ledger_new_boot(p.ledger), !again);
+		peer_stop(&p);
+	}
+}
+
 static void back_and_forth(void **state)
 {
 	struct lab *lab = *state;
@@ -602,6 +756,12 @@ int main(int argc, char **argv)
 		TEST(the_newcomer_dies_after_it_asked),
 		TEST(the_old_one_just_ends),
 		TEST(back_and_forth),
+		TEST(a_lock_that_is_removed),
+		TEST(a_lock_that_another_made),
+		TEST(an_emptied_folder_and_a_newcomer),
+		TEST(a_lock_that_nobody_makes_anew),
+		TEST(a_ledger_that_is_moved_away),
+		TEST(the_first_start_of_a_boot),
 	};
 
 	if (argc > 1)

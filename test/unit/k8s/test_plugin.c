@@ -23,6 +23,18 @@ struct fixture {
 	struct lab_rpc rpc, rpc2;
 };
 
+/* An instance that has taken over, and answers or dies as told. */
+struct successor {
+	struct fixture *f;
+	struct grpc_server *server;
+	struct grpc_service service;
+	char *socket;
+	struct grpc_call *held;
+	unsigned calls;
+	bool answers;
+};
+static struct successor one, two; /* their end is the teardown's */
+
 static int setup(void **state)
 {
 	struct fixture *f = MEM_NEW(struct fixture);
@@ -44,6 +56,13 @@ static int setup(void **state)
 	return 0;
 }
 
+static void successor_stop(struct successor *s)
+{
+	grpc_server_free(&s->server);
+	mem_free(s->socket);
+	*s = (struct successor){ .f = NULL };
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
@@ -54,6 +73,8 @@ static int teardown(void **state)
 		lab_rpc_done(&f->rpc2);
 	grpc_server_free(&f->server);
 	plugin_free(&f->plugin);
+	successor_stop(&one);
+	successor_stop(&two);
 	lab_claims_stop(&f->c);
 	buf_done(&f->message);
 	mem_free(f->socket);
@@ -369,6 +390,121 @@ static void freed_with_calls_in_flight(void **state)
 	f->plugin = plugin_new(f->lab->loop, f->c.claims);
 }
 
+/* ---- calls that are passed on ---- */
+
+static void on_held_end(void *arg, struct grpc_call *call)
+{
+	(void)call;
+	((struct successor *)arg)->held = NULL;
+}
+
+static void on_successor_call(void *ctx, struct grpc_call *call, struct sv message)
+{
+	struct successor *s = ctx;
+
+	(void)message;
+	s->calls++;
+	if (s->answers) {
+		grpc_call_reply(call, SV_NONE);
+		return;
+	}
+	s->held = call;
+	grpc_call_on_cancel(call, on_held_end, s);
+}
+
+static const struct grpc_method successor_methods[] = {
+	{ RPC_PREPARE, false, on_successor_call },
+};
+
+static void successor_listen(struct successor *s)
+{
+	struct err e = { "" };
+
+	grpc_server_free(&s->server);
+	s->server = grpc_server_new(s->f->lab->loop, &grpc_limits_default);
+	grpc_server_add(s->server, &s->service);
+	assert_int_equal(grpc_server_listen_unix(s->server, s->socket, 0600, &e), 0);
+}
+
+static void successor_start(struct successor *s, struct fixture *f, const char *name)
+{
+	*s = (struct successor){ .f = f, .socket = lab_path(f->lab, "%s.sock", name) };
+	s->service = (struct grpc_service){ successor_methods, ARRAY_LEN(successor_methods), s };
+	successor_listen(s);
+}
+
+/* Its connection is cut, it is there again at once, and the caller has time left. */
+static void a_relayed_call_is_asked_again_to_the_end(void **state)
+{
+	static const char *const a[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+
+	successor_start(&one, f, "s");
+	plugin_relay(f->plugin, one.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
+	lab_pass(f->lab, 5000);
+	for (unsigned cuts = 1; cuts < 20; cuts++) { /* the last 3 s before its end */
+		assert_int_equal(one.calls, cuts);
+		assert_non_null(one.held);
+		successor_listen(&one);
+		lab_pass(f->lab, 1950);
+		assert_false(f->rpc.done);
+	}
+	one.answers = true;
+	successor_listen(&one);
+	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, 1500), GRPC_OK);
+	assert_int_equal(one.calls, 21);
+	assert_int_equal(buf_len(&f->rpc.answer), 0); /* not an answer of ours: that has a claim */
+}
+
+static void another_successor_is_asked(void **state)
+{
+	static const char *const a[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+
+	successor_start(&one, f, "s1");
+	successor_start(&two, f, "s2");
+	plugin_relay(f->plugin, one.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
+	lab_pass(f->lab, 1000);
+	assert_non_null(one.held);
+	plugin_relay(f->plugin, one.socket); /* nothing new */
+	two.answers = true;
+	plugin_relay(f->plugin, two.socket);
+	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, SOON_MS), GRPC_OK);
+	assert_null(one.held);
+	assert_int_equal(one.calls, 1);
+	assert_int_equal(two.calls, 1);
+}
+
+static void freed_with_a_relayed_call(void **state)
+{
+	static const char *const a[] = { "a", "uid-a" };
+	struct fixture *f = *state;
+
+	successor_start(&one, f, "s");
+	plugin_relay(f->plugin, one.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, CALL_MS);
+	lab_pass(f->lab, 1000);
+	assert_non_null(one.held);
+}
+
+/* A successor that hangs: the call ends all the same, here, with whatever is known. */
+static void a_relay_without_a_deadline_ends(void **state)
+{
+	static const char *const a[] = { "missing", "uid-missing" };
+	struct fixture *f = *state;
+	Dra__PrepareResponse *m;
+
+	successor_start(&one, f, "s");
+	plugin_relay(f->plugin, one.socket);
+	start(f, &f->rpc, RPC_PREPARE, a, 1, 0);
+	assert_int_equal(lab_rpc_wait(f->lab, &f->rpc, CALL_MS), GRPC_OK);
+	m = prepared(f);
+	assert_non_null(result_of(m, "uid-missing")->error);
+	dra__prepare_response__free_unpacked(m, NULL);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(int argc, char **argv)
@@ -387,6 +523,10 @@ int main(int argc, char **argv)
 		TEST(health_streams_are_held_open),
 		TEST(too_many_health_streams),
 		TEST(freed_with_calls_in_flight),
+		TEST(a_relayed_call_is_asked_again_to_the_end),
+		TEST(another_successor_is_asked),
+		TEST(a_relay_without_a_deadline_ends),
+		TEST(freed_with_a_relayed_call),
 	};
 
 	if (argc > 1)

@@ -12,6 +12,7 @@
 
 #include "core/fsx.h"
 #include "core/mem.h"
+#include "k8s/checkpoint.h"
 #include "k8s/ledger_file.h"
 #include "transport/sock.h"
 
@@ -507,6 +508,47 @@ static void what_the_driver_before_wrote_last(void **state)
 	expect_records(p, TRAIN "=GPU-0000 " PAIR "=GPU-0001 ");
 }
 
+/* What export writes for a full ledger can be read again, and costs no more than its size. */
+static void ten_thousand_claims(void **state)
+{
+	enum { MANY = 10000 };
+	static struct ledger_claim *claims[MANY];
+	const struct checkpoint_format format = { .without_mps_id = false };
+	struct place *p = *state;
+	struct takeover_found found;
+	struct ledger_file *f;
+	struct err e = { "" };
+	struct buf text;
+	char uid[64], gpu[64];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(uid, sizeof(uid), "0d2c7a50-3c5e-4a59-9a51-%012d", i);
+		snprintf(gpu, sizeof(gpu), "GPU-0d2c7a50-3c5e-4a59-9a51-%012d", i);
+		claims[i] = claim_of(uid, gpu);
+	}
+	buf_init(&text, CHECKPOINT_MAX);
+	assert_int_equal(checkpoint_encode((const struct ledger_claim *const *)claims, MANY,
+					   p->conf.driver, BOOT, &format, &text, &e),
+			 0);
+	assert_int_equal(fsx_replace(p->checkpoint, buf_sv(&text), 0600, 0), 0);
+	buf_done(&text);
+	take_over(p);
+	if (ledger_file_read(p->ledger, &f, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(f->claims_n, MANY);
+	for (int i = 0; i < MANY; i++) {
+		assert_non_null(ledger_file_find(f, claims[i]->uid));
+		ledger_claim_free(&claims[i]);
+	}
+	assert_null(ledger_file_find(f, "0d2c7a50-3c5e-4a59-9a51-000000010000"));
+	assert_null(ledger_file_find(f, "0"));
+	ledger_file_free(&f);
+	assert_int_equal(rename(p->aside, p->checkpoint), 0); /* killed before the last step */
+	assert_int_equal(takeover_look(&p->conf, &found, &e), 0);
+	assert_int_equal(found.claims, MANY);
+	assert_int_equal(fsx_remove(p->checkpoint), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -528,6 +570,7 @@ int main(void)
 		TEST(not_while_another_tundra_runs),
 		TEST(not_while_the_driver_before_runs),
 		TEST(what_the_driver_before_wrote_last),
+		TEST(ten_thousand_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -574,6 +574,10 @@ static void nothing_is_left(void **state)
 	put(p, "plugins/other.example.com/ledger", SV("x"));
 	put(p, "registry/other.example.com-reg.sock", SV("x"));
 	put(p, "run/tundra/status.sock", SV("x"));
+	put(p, "run/tundra/state.json", SV("{}"));
+	put(p, "cdi/.0123456789abcdef.tmp", SV("{"));
+	put(p, "plugins/" DRIVER "/.ra-gone.sock", SV("x")); /* killed between bind and listen */
+	put(p, "registry/.pu.nvidia.com-gone-reg.sock", SV("x"));
 	put(p, "cdi/k8s." DRIVER "-claim_orphan.yaml", SV("{}"));
 	put(p, "cdi/k8s.other.example.com-claim_x.yaml", SV("{}"));
 	path = in(p, "registry/" DRIVER "-pod-reg.sock"); /* of one that was killed */
@@ -588,6 +592,8 @@ static void nothing_is_left(void **state)
 	assert_false(fsx_exists(p->run));
 	assert_true(there(p, "plugins/other.example.com/ledger"));
 	assert_true(there(p, "registry/other.example.com-reg.sock"));
+	assert_false(there(p, "registry/.pu.nvidia.com-gone-reg.sock"));
+	assert_false(there(p, "cdi/.0123456789abcdef.tmp"));
 	assert_true(there(p, "cdi/k8s.other.example.com-claim_x.yaml"));
 	assert_false(there(p, "cdi/k8s." DRIVER "-claim_orphan.yaml"));
 	assert_false(there(p, "cdi/k8s." DRIVER "-claim_uid-a.yaml"));

@@ -192,6 +192,59 @@ static void write_file(const char *root, const char *name, const char *text)
 	fclose(f);
 }
 
+static void write_cmdline(const char *root, const char *pid, const char *words)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s/cmdline", root, pid);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	for (const char *p = words; *p; p++)
+		fputc(*p == ' ' ? '\0' : *p, f);
+	fputc('\0', f);
+	fclose(f);
+}
+
+/* Two instances of tundra during an update: the other one's worker has the GPUs open as ours. */
+static void test_not_the_other_instance(void **state)
+{
+	const struct host_device device = { 1, 7 };
+	char proc[] = "/tmp/tundra-proc.XXXXXX", command[512];
+	struct host_holders *h;
+
+	(void)state;
+	assert_non_null(mkdtemp(proc));
+	snprintf(command, sizeof(command),
+		 "cd %s && for p in 50 51 52 53 54; do mkdir -p $p/fd && ln -s /dev/full $p/fd/5; "
+		 "done; rm 50/fd/5",
+		 proc);
+	assert_int_equal(system(command), 0);
+	write_cmdline(proc, "50", "/usr/bin/tundra-worker --role spawner --build b --dev /dev");
+	write_cmdline(proc, "51", "/usr/bin/tundra-worker --role nvml    --build b --dev /dev");
+	write_file(proc, "51/comm", "nvml\n");
+	write_file(proc, "51/stat", "51 (nvml) S 50 51 51 0\n");
+	/* Somebody's programs: one with the same name, one that the worker would never start. */
+	write_cmdline(proc, "52", "/home/me/tundra-worker --train now");
+	write_file(proc, "52/comm", "train\n");
+	write_file(proc, "52/stat", "52 (train) S 50 52 52 0\n");
+	write_cmdline(proc, "53", "/usr/bin/tundra-worker --role nvml --build b");
+	write_file(proc, "53/comm", "nvml\n");
+	write_file(proc, "53/stat", "53 (nvml) S 54 53 53 0\n");
+	write_cmdline(proc, "54", "python3 --role spawner");
+	write_file(proc, "54/comm", "python3\n");
+	write_file(proc, "54/stat", "54 (python3) S 1 54 54 0\n");
+	h = ask(proc, &device, 1, 0);
+	assert_null(find(h, 51));
+	assert_non_null(find(h, 52));
+	assert_non_null(find(h, 53));
+	assert_non_null(find(h, 54));
+	assert_int_equal(h->n, 3);
+	mem_free(h);
+	snprintf(command, sizeof(command), "rm -r %s", proc);
+	assert_int_equal(system(command), 0);
+}
+
 /* A /proc of our own: what counts as seeing the whole node, and daemons that do not count. */
 static void test_completeness(void **state)
 {
@@ -253,6 +306,7 @@ int main(void)
 		cmocka_unit_test(test_not_ourselves),
 		cmocka_unit_test(test_not_ourselves_in_a_container),
 		cmocka_unit_test(test_no_proc),
+		cmocka_unit_test(test_not_the_other_instance),
 		cmocka_unit_test(test_completeness),
 		cmocka_unit_test(test_garbage),
 	};
