@@ -31,7 +31,7 @@ struct process {
 	struct spawner *spawner;
 	uint32_t id;
 	int64_t pid; /* 0: not told yet */
-	bool ended;
+	bool ended, killed;
 	void (*on_exit)(void *arg);
 	void *arg;
 	char role[SPAWNER_ROLE_MAX + 1];
@@ -132,12 +132,15 @@ static void ended(struct process *p)
 	p->on_exit(p->arg);
 }
 
-static void tell_status(const char *what, const char *role, int status)
+/* That it was killed by us was said where the reason is known. */
+static void tell_status(const struct process *p, int status)
 {
-	if (WIFSIGNALED(status))
-		log_warn(what, LOG_S("role", role), LOG_I("signal", WTERMSIG(status)));
-	else if (WEXITSTATUS(status))
-		log_warn(what, LOG_S("role", role), LOG_I("code", WEXITSTATUS(status)));
+	if (WIFSIGNALED(status) && !p->killed)
+		log_warn("worker was killed", LOG_S("role", p->role),
+			 LOG_I("signal", WTERMSIG(status)));
+	else if (WIFEXITED(status) && WEXITSTATUS(status))
+		log_warn("worker exited", LOG_S("role", p->role),
+			 LOG_I("code", WEXITSTATUS(status)));
 }
 
 static void take(struct spawner *s, const struct spawner_message *m)
@@ -149,8 +152,7 @@ static void take(struct spawner *s, const struct spawner_message *m)
 	if (m->kind == SPAWNER_STARTED) {
 		p->pid = m->value;
 	} else if (m->kind == SPAWNER_ENDED) {
-		tell_status(WIFSIGNALED(m->value) ? "worker was killed" : "worker exited", p->role,
-			    m->value);
+		tell_status(p, m->value);
 		ended(p);
 	}
 }
@@ -237,6 +239,7 @@ static void host_kill(void *ctx, void *handle)
 	struct process *p = handle;
 
 	(void)ctx;
+	p->killed = true;
 	if (!p->ended)
 		say(p, SPAWNER_KILL, -1);
 }

@@ -66,7 +66,8 @@ struct worker {
 	int fd;		   /* -1 in WORKER_DOWN and WORKER_KILLED */
 	struct loop_io io;
 	struct buf in, out;
-	bool broken; /* the stream ended or makes no sense */
+	bool broken;  /* the stream ended or makes no sense */
+	bool renewed; /* its end is no reason to wait with the next one */
 	struct list waiting, sent, failed, abandoned;
 	struct map by_id;
 	size_t waiting_bytes;
@@ -354,6 +355,11 @@ static void on_exited(void *arg)
 
 static void plan_restart(struct worker *w)
 {
+	bool renewed = w->renewed;
+
+	w->renewed = false;
+	if (renewed)
+		return;
 	if (loop_now_ms(w->loop) - w->started_ms >= STABLE_MS)
 		backoff_reset(&w->backoff);
 	loop_timer_set(&w->restart, backoff_next(&w->backoff, w->loop));
@@ -404,6 +410,14 @@ static void kill_proc(struct worker *w, int status)
 	fail_all(w, &w->sent, status);
 	loop_timer_set(&w->reap, REAP_MS);
 	w->host.kill(w->host.ctx, w->proc->handle);
+}
+
+void worker_renew(struct worker *w)
+{
+	if (!running(w))
+		return; /* it is on its way out or not there */
+	w->renewed = true;
+	kill_proc(w, -EIO);
 }
 
 static void proc_gone(struct worker *w)
@@ -697,12 +711,4 @@ const struct worker_stats *worker_stats(struct worker *w)
 {
 	w->stats.pid = w->proc ? w->host.pid(w->host.ctx, w->proc->handle) : 0;
 	return &w->stats;
-}
-
-void worker_stats_continue(struct worker *w, const struct worker_stats *before)
-{
-	w->stats.starts += before->starts;
-	w->stats.timeouts += before->timeouts;
-	w->stats.crashes += before->crashes;
-	w->stats.requests += before->requests;
 }

@@ -73,14 +73,17 @@ uint64_t worker_call(struct worker *w, uint16_t method, struct sv body, uint32_t
 		     worker_fn fn, void *arg);
 /* fn will not be called. What was sent still counts: the worker must answer it in time. */
 void worker_cancel(struct worker *w, uint64_t id);
+/*
+ * Ends the process, through no fault of its own: the next request is asked of another, at once and
+ * not after a pause. What was sent to it fails with -EIO. Counts and stuck processes stay known.
+ */
+void worker_renew(struct worker *w);
 /* What the worker tells unasked (id 0), e.g. events. More than 1000 in a second end it. */
 void worker_on_notice(struct worker *w, void (*fn)(void *arg, uint16_t method, struct sv body),
 		      void *arg);
 /* Each time a process came up (WORKER_UP) or ended (WORKER_DOWN). */
 void worker_on_state(struct worker *w, void (*fn)(void *arg, enum worker_state state), void *arg);
 const struct worker_stats *worker_stats(struct worker *w); /* valid as long as w, filled now */
-/* Goes on with the counts of the worker that this one replaces: a metric never goes back. */
-void worker_stats_continue(struct worker *w, const struct worker_stats *before);
 
 /* ---- server end, in tundra-worker ---- */
 struct buf;

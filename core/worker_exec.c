@@ -20,6 +20,7 @@ struct process {
 	struct child *child;
 	struct loop *loop;
 	char *role;
+	bool killed; /* by us: said where the reason is known */
 	void (*on_exit)(void *arg);
 	void *arg;
 };
@@ -60,7 +61,7 @@ static void process_ended(void *arg, int status)
 	if (WIFEXITED(status) && WEXITSTATUS(status))
 		log_warn("worker exited", LOG_S("role", p->role),
 			 LOG_I("code", WEXITSTATUS(status)));
-	else if (WIFSIGNALED(status))
+	else if (WIFSIGNALED(status) && !p->killed)
 		log_warn("worker was killed", LOG_S("role", p->role),
 			 LOG_I("signal", WTERMSIG(status)));
 	p->on_exit(p->arg);
@@ -112,6 +113,7 @@ static void exec_kill(void *ctx, void *handle)
 	struct process *p = handle;
 
 	(void)ctx;
+	p->killed = true;
 	child_kill(p->child, 9);
 }
 

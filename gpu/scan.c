@@ -226,6 +226,11 @@ static void scan_unreachable(struct scan *s)
 		snprintf(r->reason, sizeof(r->reason),
 			 "the driver's library did not open within %.1f s, its process was ended",
 			 s->conf.open_ms / 1000.0);
+	else if (s->status == -EBUSY)
+		snprintf(r->reason, sizeof(r->reason),
+			 "%llu processes that asked the driver are stuck in the kernel and cannot "
+			 "be ended, no further one is started: reboot the node",
+			 (unsigned long long)worker_stats(s->worker)->abandoned);
 	else if (s->status == 0)
 		snprintf(r->reason, sizeof(r->reason), "the worker's answer is damaged");
 	else
@@ -233,16 +238,6 @@ static void scan_unreachable(struct scan *s)
 			 strerror(-s->status), buf_len(&s->answer) ? ": " : "",
 			 buf_cstr(&s->answer));
 	scan_finish(s, SCAN_UNREACHABLE, false);
-}
-
-/* A new process: the old one's session is dead, its library may be of the driver that was. */
-static void scan_new_worker(struct scan *s)
-{
-	struct worker_stats before = *worker_stats(s->worker);
-
-	worker_free(&s->worker);
-	s->worker = worker_new(s->loop, s->conf.host, s->conf.vendor->role);
-	worker_stats_continue(s->worker, &before);
 }
 
 /* Those with strikes come last, so that a hang costs nobody else. SIZE_MAX: all were asked. */
@@ -294,7 +289,7 @@ static void scan_opened(struct scan *s)
 	r->open = open;
 	memcpy(r->reason, open->text, sizeof(r->reason));
 	if (open->state == GPU_OPEN_MISMATCH) /* the old library may stay mapped in its process */
-		scan_new_worker(s);
+		worker_renew(s->worker);
 	if (open->state != GPU_OPEN_READY) {
 		scan_finish(s, outcomes[open->state], false);
 		return;
@@ -355,7 +350,7 @@ static void scan_session_lost(struct scan *s, const char *text)
 
 	/* OPEN loads the library anew; should that not do, so does another process. */
 	if (++s->restarts > 1)
-		scan_new_worker(s);
+		worker_renew(s->worker);
 	if (s->restarts <= SCAN_RESTARTS_MAX) {
 		for (i = 0; i < s->result.gpus_n; i++)
 			s->result.gpus[i].asked = s->result.gpus[i].hung;
@@ -377,7 +372,7 @@ static void scan_queried(struct scan *s)
 		return;
 	}
 	if (gpu_msg_get_query(buf_sv(&s->answer), &m) < 0) {
-		scan_new_worker(s); /* who answers garbage is not asked to close */
+		worker_renew(s->worker); /* who answers garbage is not asked to close */
 		scan_strike(s);
 		return;
 	}

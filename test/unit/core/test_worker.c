@@ -504,6 +504,44 @@ static void unkillable_ones_are_abandoned_and_capped(void **state)
 	assert_int_equal(f->procs, WORKER_ABANDONED_MAX + 1);
 }
 
+static void a_renewed_one_is_replaced_at_once(void **state)
+{
+	struct fake *f = *state;
+	size_t i;
+
+	/* Three times within a second: no series of failures, so no pauses. */
+	for (i = 0; i < 3; i++) {
+		ask(f, 'a', 1000);
+		turn(f);
+		asked(f, i);
+		answer(f, i, '.', 0, "");
+		answer(f, i, 'a', 0, "");
+		turn(f);
+		told(f, "a:0: ");
+		worker_renew(f->w);
+		turn(f);
+		assert_true(f->proc[i].killed);
+		assert_true(f->proc[i].released);
+		assert_int_equal(worker_stats(f->w)->state, WORKER_DOWN);
+		worker_renew(f->w); /* of none: nothing to do */
+	}
+	assert_int_equal(worker_stats(f->w)->crashes, 0);
+	assert_int_equal(worker_stats(f->w)->starts, 3);
+	/* What was asked of it fails, what was not goes to the next; one that stays is counted. */
+	f->exit_on_kill = false;
+	ask(f, 'b', 60000);
+	turn(f);
+	asked(f, 3);
+	worker_renew(f->w);
+	ask(f, 'c', 60000);
+	pass_ms(f, 4900);
+	told(f, "b:-5: ");
+	assert_int_equal(f->procs, 4);
+	pass_ms(f, 200);
+	assert_int_equal(worker_stats(f->w)->abandoned, 1);
+	assert_string_equal(asked(f, 4), ".c");
+}
+
 static void what_cannot_start_is_told(void **state)
 {
 	struct fake *f = *state;
@@ -682,6 +720,7 @@ int main(void)
 		T(nonsense_kills),
 		T(restarts_back_off),
 		T(unkillable_ones_are_abandoned_and_capped),
+		T(a_renewed_one_is_replaced_at_once),
 		T(what_cannot_start_is_told),
 		T(cancelled_requests_are_silent),
 		T(callbacks_may_cancel_and_ask),

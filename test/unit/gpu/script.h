@@ -44,6 +44,15 @@ struct script {
 	void (*on_exit)(void *arg);
 	void *arg;
 	bool dying;
+	char *now; /* its handle, one of these */
+	char handles[64];
+	/* those that a kill does not end, while `undying` is set */
+	bool undying;
+	struct script_stuck {
+		void (*on_exit)(void *arg);
+		void *arg;
+	} stuck[WORKER_ABANDONED_MAX + 1];
+	unsigned stuck_n;
 };
 
 static inline void script_gpu_set(struct script *s, unsigned i, unsigned minor)
@@ -71,6 +80,28 @@ static inline void script_die(struct script *s)
 	s->dying = true;
 	loop_io_want(&s->io, 0);
 	loop_task_post(&s->exit);
+}
+
+/* Dead to the world, but not ended. */
+static inline void script_stick(struct script *s)
+{
+	if (s->stuck_n == sizeof(s->stuck) / sizeof(*s->stuck))
+		abort();
+	s->stuck[s->stuck_n++] = (struct script_stuck){ s->on_exit, s->arg };
+	loop_io_done(&s->io);
+	close(s->fd);
+	s->fd = -1;
+	s->now = NULL;
+}
+
+/* The kernel lets go of all of them. */
+static inline void script_unstick(struct script *s)
+{
+	while (s->stuck_n) {
+		struct script_stuck *x = &s->stuck[--s->stuck_n];
+
+		x->on_exit(x->arg);
+	}
 }
 
 static inline void script_open(struct script *s, struct buf *out)
@@ -208,7 +239,7 @@ static inline int script_start(void *ctx, struct loop *l, const char *role,
 	(void)role;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -1;
-	s->starts++;
+	s->now = &s->handles[s->starts++ % sizeof(s->handles)];
 	s->on_exit = on_exit;
 	s->arg = arg;
 	s->fd = pair[1];
@@ -217,21 +248,29 @@ static inline int script_start(void *ctx, struct loop *l, const char *role,
 	loop_io_init(&s->io, l, s->fd, script_on_readable, s);
 	loop_io_want(&s->io, LOOP_READ);
 	*fd = pair[0];
-	*handle = s;
+	*handle = s->now;
 	return 0;
 }
 
 static inline void script_kill(void *ctx, void *handle)
 {
-	(void)handle;
-	script_die(ctx);
+	struct script *s = ctx;
+
+	if (handle != s->now)
+		return;
+	if (s->undying)
+		script_stick(s);
+	else
+		script_die(s);
 }
 
 static inline void script_release(void *ctx, void *handle)
 {
 	struct script *s = ctx;
 
-	(void)handle;
+	if (handle != s->now)
+		return;
+	s->now = NULL;
 	loop_task_stop(&s->exit);
 	loop_io_done(&s->io);
 	if (s->fd >= 0)

@@ -468,6 +468,70 @@ static void test_session_dies(void **state)
 	world_free(w);
 }
 
+static const struct worker_stats *stats(struct world *w)
+{
+	struct inventory_worker x;
+
+	assert_int_equal(inventory_workers(w->inv, &x, 1), 1);
+	return x.stats;
+}
+
+/* A worker is replaced now and then. Those before it that the kernel holds are still there. */
+static void test_stuck_outlive_a_new_worker(void **state)
+{
+	struct world *w = world_new(2);
+	unsigned starts;
+
+	(void)state;
+	world_start(w);
+	pass(w, 1000);
+	w->script.undying = true;
+	w->script.gpus[0].fault = SCRIPT_HANG;
+	look(w);
+	pass(w, 11000); /* asked for 5 s, killed for 5 s */
+	w->script.undying = false;
+	w->script.gpus[0].fault = SCRIPT_FINE;
+	pass(w, 1000);
+	assert_int_equal(stats(w)->abandoned, 1);
+	starts = w->script.starts;
+	w->script.open_state = GPU_OPEN_MISMATCH;
+	look(w);
+	w->script.open_state = GPU_OPEN_READY;
+	look(w);
+	assert_int_equal(w->script.starts, starts + 1); /* at once */
+	assert_int_equal(usable(w), 2);
+	assert_int_equal(stats(w)->abandoned, 1);
+	assert_int_equal(stats(w)->crashes, 0);
+	assert_int_equal(stats(w)->starts, w->script.starts);
+	script_unstick(&w->script);
+	pass(w, 1);
+	assert_int_equal(stats(w)->abandoned, 0);
+	world_free(w);
+}
+
+/* Replaced or not: so many and no more. */
+static void test_stuck_are_capped(void **state)
+{
+	struct world *w = world_new(1);
+
+	(void)state;
+	w->script.undying = true;
+	w->script.open_state = GPU_OPEN_MISMATCH; /* after which a worker is replaced */
+	world_start(w);
+	pass(w, 600 * 1000);
+	assert_int_equal(stats(w)->abandoned, WORKER_ABANDONED_MAX);
+	assert_int_equal(w->script.starts, WORKER_ABANDONED_MAX);
+	assert_int_equal(inventory_state(w->inv), INVENTORY_TROUBLE);
+	assert_non_null(strstr(inventory_reason(w->inv), "4 processes that asked the driver"));
+	w->script.undying = false;
+	w->script.open_state = GPU_OPEN_READY;
+	script_unstick(&w->script);
+	pass(w, 75 * 1000);
+	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
+	assert_int_equal(usable(w), 1);
+	world_free(w);
+}
+
 static void test_no_driver(void **state)
 {
 	struct world *w = world_new(1);
@@ -741,6 +805,8 @@ int main(void)
 		cmocka_unit_test(test_worker_tells_nothing),
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_session_dies),
+		cmocka_unit_test(test_stuck_outlive_a_new_worker),
+		cmocka_unit_test(test_stuck_are_capped),
 		cmocka_unit_test(test_no_driver),
 		cmocka_unit_test(test_unreachable),
 		cmocka_unit_test(test_bursts_are_one_look),
