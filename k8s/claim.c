@@ -124,13 +124,18 @@ static uint64_t latest_give_up(const struct list *calls)
 
 /* ---- answering ---- */
 
+const char *claim_pod(const struct claim *c)
+{
+	return c->pod ? c->pod : c->record ? c->record->pod : NULL;
+}
+
 static void report(struct claim *c, const struct claim_call *call, const char *error)
 {
 	struct claims *o = c->owner;
 	struct claim_ref ref = { c->ns, c->name, c->uid };
 	struct claim_report r = { .operation = call->prepare ? "prepare" : "unprepare",
 				  .ref = &ref,
-				  .pod = c->pod,
+				  .pod = claim_pod(c),
 				  .error = error };
 	struct buf names;
 
@@ -548,6 +553,8 @@ static void store_intent(struct claim *c, struct ledger_claim *rec)
 	(void)hold_take(&o->hold, c->uid, rec->devices, rec->devices_n);
 	ledger_claim_free(&c->record);
 	c->record = rec;
+	mem_free(c->pod); /* the record has it */
+	c->pod = NULL;
 	c->answered = false;
 	wait_set(c, NULL);
 	phase_end(c, CLAIM_PHASE_WAIT);

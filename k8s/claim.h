@@ -92,7 +92,7 @@ void claims_drain(struct claims *o, void (*idle)(void *arg), void *arg);
 /* For status, metrics and garbage collection. */
 struct claim_info {
 	const char *uid, *namespace, *name, *state;
-	const char *pod; /* that it was prepared for last; NULL since a restart or not yet known */
+	const char *pod; /* that it was prepared for last; NULL: not yet known */
 	const struct ledger_device *devices;
 	size_t devices_n;
 	uint64_t since_wall_ms;

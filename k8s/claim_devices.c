@@ -26,6 +26,7 @@ struct ledger_claim *claim_record(struct claim *c)
 	rec->uid = mem_strdup(c->uid);
 	rec->namespace = mem_strdup(c->ns);
 	rec->name = mem_strdup(c->name);
+	rec->pod = mem_strdup(c->alloc.pod);
 	rec->boot_id = mem_strdup(c->owner->boot_id);
 	rec->allocation = a->digest;
 	rec->since_wall_ms = loop_wall_ms(c->owner->loop);

@@ -45,7 +45,7 @@ struct claim {
 	struct loop_task tick;
 	struct loop_timer timer; /* the next deadline or telling of its callers */
 	uint64_t api_call;	 /* id of the fetch, 0 = none */
-	char *pod;		 /* for the log, from the last allocation; may be NULL */
+	char *pod;		 /* of the last allocation, until the record has it: claim_pod() */
 	char *waiting_for;	 /* NULL unless WAITING or the fetch is held up */
 	uint64_t phase_us[CLAIM_PHASES], phase_began_us, wait_began_ms;
 	int result;	   /* of the step that just ended; its meaning is the state's */
@@ -85,6 +85,7 @@ struct events_object claim_object(const struct claim *c);
 
 /* claim_devices.c */
 enum claim_resolve { RESOLVED, RESOLVE_WAIT, RESOLVE_FAIL };
+const char *claim_pod(const struct claim *c); /* for people to read; NULL: not known */
 struct ledger_claim *claim_record(struct claim *c); /* of the fresh allocation, not resolved */
 /* Gives each device its identity and checks that it can be used; else claim_error() says why. */
 enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec);

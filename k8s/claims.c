@@ -351,7 +351,7 @@ void claims_each(const struct claims *o, void (*fn)(void *arg, const struct clai
 					.namespace = c->ns,
 					.name = c->name,
 					.state = sm_name(&c->sm),
-					.pod = c->pod,
+					.pod = claim_pod(c),
 					.waiting_for = c->waiting_for,
 					.quarantined = c->quarantined };
 

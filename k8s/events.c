@@ -10,6 +10,7 @@
 #include "k8s/digest.h"
 
 #define REPEAT_MS     600000u /* the same event within 10 minutes is told once */
+#define FORBIDDEN_MS  60000u  /* after a 403 the next one is tried: the role may be bound by then */
 #define RECENT_MAX    256u    /* remembered for that; the oldest is forgotten */
 #define MESSAGE_MAX   1024    /* of an Event's message (API: core/v1 Event) */
 #define IN_FLIGHT_MAX 16u     /* an API server that does not answer collects no more than these */
@@ -104,7 +105,7 @@ static bool too_many(struct events *e)
 /* A role may be bound a moment after its pod began; one that never is costs a call now and then. */
 static bool is_silenced(const struct events *e)
 {
-	return e->forbidden_ms && loop_now_ms(e->loop) + 1 - e->forbidden_ms < REPEAT_MS;
+	return e->forbidden_ms && loop_now_ms(e->loop) + 1 - e->forbidden_ms < FORBIDDEN_MS;
 }
 
 /* The other 403: nothing is made in a namespace that is being deleted, claims' Events included. */

@@ -21,6 +21,7 @@ struct ledger_device {
 };
 struct ledger_claim {
 	char *uid, *namespace, *name;
+	char *pod; /* that it was prepared for, for people to read; NULL: not known */
 	struct ledger_device *devices;
 	size_t devices_n;
 	uint64_t allocation; /* hash of what was allocated, for comparing with a fresh one */

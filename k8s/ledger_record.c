@@ -31,6 +31,7 @@ void ledger_claim_free(struct ledger_claim **cp)
 	mem_free(c->uid);
 	mem_free(c->namespace);
 	mem_free(c->name);
+	mem_free(c->pod);
 	mem_free(c->plan);
 	mem_free(c->boot_id);
 	mem_free(c->unknown);
@@ -106,6 +107,8 @@ void ledger_encode(const struct ledger_claim *c, struct buf *out)
 	jsonw_ki64(&w, "v", BODY_VERSION);
 	jsonw_kstr(&w, "namespace", c->namespace);
 	jsonw_kstr(&w, "name", c->name);
+	if (c->pod)
+		jsonw_kstr(&w, "pod", c->pod);
 	jsonw_key(&w, "allocation");
 	jsonw_fmt(&w, "%016llx", (unsigned long long)c->allocation);
 	jsonw_kstr(&w, "bootID", c->boot_id);
@@ -123,7 +126,7 @@ void ledger_encode(const struct ledger_claim *c, struct buf *out)
 	buf_putc(out, '}');
 }
 
-static const char *const known_members[] = { "v",      "namespace", "name", "allocation",
+static const char *const known_members[] = { "v",      "namespace", "name", "pod",    "allocation",
 					     "bootID", "since",	    "plan", "devices" };
 
 static bool is_known(const char *key)
@@ -209,6 +212,7 @@ int ledger_decode(struct sv uid, struct sv body, struct ledger_claim **out, stru
 	c->uid = sv_dup(uid);
 	c->namespace = mem_strdup(json_str(json_get(root, "namespace"), ""));
 	c->name = mem_strdup(json_str(json_get(root, "name"), ""));
+	c->pod = mem_strdup(json_str(json_get(root, "pod"), NULL));
 	c->boot_id = mem_strdup(json_str(json_get(root, "bootID"), ""));
 	c->since_wall_ms = (uint64_t)json_i64(json_get(root, "since"), 0);
 	r = get_allocation(json_sv(json_get(root, "allocation")), &c->allocation);

@@ -75,6 +75,20 @@ pod() {
 # --- asking ---
 
 running() { kn wait --for=condition=Ready "pod/$1" --timeout="${2:-30}s" >&2 || fail "pod $1 does not run"; }
+# After a failed prepare the kubelet asks again in a minute, or as soon as it hears of a change of the pod: nothing is proved by the minute.
+nudge() { kn annotate pod "$@" "tundra.test/nudge=$SECONDS" --overwrite >&2; }
+is_ready() { [ "$(kn get pod "$1" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = True ]; }
+running_soon() { # running_soon SECONDS POD...: nudged every few seconds
+  local end=$((SECONDS + $1)) pod
+  shift
+  for pod in "$@"; do
+    until is_ready "$pod"; do
+      [ "$SECONDS" -lt "$end" ] || fail "pod $pod does not run"
+      nudge "$pod" || true
+      kn wait --for=condition=Ready "pod/$pod" --timeout=4s >&2 || true
+    done
+  done
+}
 phase() { kn get pod "$1" -o jsonpath='{.status.phase}'; }
 # Waits for the kubelet's last word, so Unprepare has been called when this returns.
 delete_pods() { kn delete pod "$@" --wait --timeout=60s >&2; }

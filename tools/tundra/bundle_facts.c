@@ -20,11 +20,12 @@ static void add_file(struct buf *out, const char *root, const char *name)
 {
 	char path[PATH_BYTES];
 	struct buf text;
+	int r;
 
 	snprintf(path, sizeof(path), "%.400s/%.400s", root, name);
 	buf_init(&text, BUNDLE_FILE_MAX);
-	if (fsx_read(path, BUNDLE_FILE_MAX, &text) == 0)
-		buf_printf(out, "== %s\n%s\n", path, buf_cstr(&text));
+	r = fsx_read(path, BUNDLE_FILE_MAX, &text);
+	buf_printf(out, "== %s\n%s\n", path, r ? strerror(-r) : buf_cstr(&text));
 	buf_done(&text);
 }
 

@@ -237,13 +237,13 @@ const struct condition conditions[] = {
 	{ "gpu-gone", CONDITION_ERROR, "A GPU that was there is gone.",
 	  "It is missing in the node's ResourceSlice and in `lspci -d 10de:` on the host.",
 	  "If nobody took it out or unbound it, it fell off the bus: look at `dmesg`, power and "
-	  "cooling, and reboot the node. Delete the pod whose claim holds it.",
+	  "cooling, and reboot the node. If a claim holds it, delete its pod.",
 	  gpu_gone },
 	{ "device-plugin", CONDITION_ERROR, "A device plugin gives out the same GPUs.",
 	  "The Node has nvidia.com/gpu in its capacity and an Event about it; no devices are "
 	  "published.",
 	  "Remove the device plugin from this node (GPU Operator: devicePlugin.enabled=false). The "
-	  "devices are offered as soon as it is gone. --allow-device-plugin offers them beside it, "
+	  "devices are offered half a minute after it is gone. --allow-device-plugin offers them beside it, "
 	  "and a GPU may then be given away twice.",
 	  device_plugin },
 	{ "registration-refused", CONDITION_ERROR, "The kubelet refused the driver.",
@@ -303,8 +303,9 @@ const struct condition conditions[] = {
 	  ledger_elsewhere },
 	{ "claim-waiting", CONDITION_WARNING, "A pod waits for its claim.",
 	  "tundra_waiting_claims; `kubectl describe` of the claim.",
-	  "If it goes on, free what it waits for: the claim or pod that holds the device is in the "
-	  "lists below.",
+	  "Often it ends by itself. If it does not: a claim that has the GPU is in the lists below, "
+	  "end its pod; what the API server refuses (403) is the chart's role, `tundra doctor` "
+	  "tells which verb.",
 	  claim_waiting },
 	{ "publishing-held", CONDITION_WARNING, "The devices are not offered yet.",
 	  "The node has no ResourceSlice.",

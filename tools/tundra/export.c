@@ -82,11 +82,6 @@ static int check_plans(const struct exporter *x, struct err *e)
 	return r;
 }
 
-static char *spec_path(const struct exporter *x, const char *uid)
-{
-	return mem_printf("%s/k8s." OFFLINE_DRIVER "-claim_%s.yaml", x->o->cdi, uid);
-}
-
 /*
  * That driver does not write the spec of a claim that it takes for prepared, so one without is left
  * out: after a reboot the folder is empty until the kubelet has its claims prepared again, and a
@@ -94,7 +89,7 @@ static char *spec_path(const struct exporter *x, const char *uid)
  */
 static bool still_holds(const struct exporter *x, const struct ledger_claim *c)
 {
-	char *spec = spec_path(x, c->uid);
+	char *spec = offline_spec(x->o->cdi, c->uid);
 	bool now = !strcmp(c->boot_id, x->boot_id), holds = !c->devices_n || fsx_exists(spec);
 
 	if (!holds && now)
@@ -160,6 +155,9 @@ static int encode(struct exporter *x, struct err *e)
 			       "the record of claim %.64s is damaged, so its GPUs are not known: "
 			       "end its pods, then tundra unprepare --claim",
 			       f->corrupt_n ? f->corrupt[0] : "(not even its UID is readable)");
+	r = offline_check_cdi(f, x->o->cdi, x->boot_id, e);
+	if (r)
+		return r;
 	choose(x);
 	r = check_plans(x, e);
 	return r ? r

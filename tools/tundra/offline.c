@@ -87,6 +87,40 @@ int offline_check_stopped(const char *folder, const char *registry, struct err *
 	return r;
 }
 
+char *offline_spec(const char *cdi, const char *uid)
+{
+	return mem_printf("%s/k8s." OFFLINE_DRIVER "-claim_%s.yaml", cdi, uid);
+}
+
+int offline_check_cdi(const struct ledger_file *f, const char *cdi, const char *boot_id,
+		      struct err *e)
+{
+	const char *without = NULL;
+
+	for (size_t i = 0; i < f->claims_n; i++) {
+		const struct ledger_claim *c = f->claims[i];
+		char *spec;
+		bool has;
+
+		if (!c->devices_n || strcmp(c->boot_id, boot_id) != 0)
+			continue;
+		spec = offline_spec(cdi, c->uid);
+		has = fsx_exists(spec);
+		mem_free(spec);
+		if (has)
+			return 0;
+		without = c->uid;
+	}
+	if (!without)
+		return 0;
+	return err_set(e, -ENOENT,
+		       "no CDI spec of any claim is in %s (claim %.64s and all others): is "
+		       "--cdi-root right? In a container with the host's root at /host it is "
+		       "/host/run/cdi, since /var/run is a link. If those files were removed, end "
+		       "the claims' pods and give tundra unprepare --all --force",
+		       cdi, without);
+}
+
 const char *offline_name(const struct ledger_claim *c, char *out, size_t size)
 {
 	if (!*c->name)

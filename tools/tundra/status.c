@@ -99,7 +99,7 @@ static void print_age(int64_t now_ms, int64_t then_ms)
 	int64_t s = (now_ms - then_ms) / 1000;
 
 	if (!then_ms)
-		printf("never\n");
+		printf("not since it started\n");
 	else
 		printf("%lld s ago\n", (long long)(s > 0 ? s : 0));
 }
@@ -251,6 +251,15 @@ static void print_line(const char *what, const char *state, const char *reason)
 	printf("%-14s %s%s%s\n", what, state, *reason ? ": " : "", reason);
 }
 
+/* A long reason is told once: a condition has it as its cause. */
+static bool is_told(const struct json *conditions, const char *reason)
+{
+	for (size_t i = 0; i < json_len(conditions); i++)
+		if (!strcmp(str(json_at(conditions, i), "detail"), reason))
+			return strlen(reason) > WIDTH;
+	return false;
+}
+
 static void print_table(const struct json *s)
 {
 	const struct json *d = json_get(s, "driver"), *inv = json_get(s, "inventory");
@@ -258,7 +267,9 @@ static void print_table(const struct json *s)
 	int64_t now = json_i64(json_get(s, "nowMs"), 0);
 
 	printf("tundra %s on %s\n\n", str(s, "version"), str(s, "node"));
-	print_line("devices", str(inv, "state"), str(inv, "reason"));
+	print_line("devices", str(inv, "state"),
+		   is_told(json_get(s, "conditions"), str(inv, "reason")) ? "see below"
+									  : str(inv, "reason"));
 	print_line("kubelet",
 		   json_flag(json_get(d, "registered"), false) ? "registered" : "not registered",
 		   str(d, "registration"));
@@ -271,7 +282,9 @@ static void print_table(const struct json *s)
 	       (long long)json_i64(json_get(pub, "devices"), 0),
 	       (long long)json_i64(json_get(pub, "slices"), 0),
 	       (long long)json_i64(json_get(pub, "generation"), 0),
-	       json_flag(json_get(pub, "synced"), false) ? "" : " (being brought up to date)");
+	       json_flag(json_get(pub, "synced"), false)     ? ""
+	       : strcmp(str(inv, "state"), "ready") != 0 ? " (waiting for the devices)"
+							 : " (being brought up to date)");
 	if (*str(pub, "held"))
 		print_line("", "held back", str(pub, "held"));
 	if (*str(s, "conflict"))

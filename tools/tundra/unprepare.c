@@ -47,7 +47,8 @@ static const struct conf_option table[] = {
 	  .otherwise = "false",
 	  .kind = CONF_BOOL,
 	  AT(force),
-	  .help = "also when a process has a GPU of such a claim open, or nobody can tell" },
+	  .help = "also when a process has a GPU of such a claim open, nobody can tell, or no CDI "
+		  "spec is found" },
 	OFFLINE_PLUGINS(struct options),
 	OFFLINE_REGISTRY(struct options),
 	OFFLINE_CDI(struct options),
@@ -110,6 +111,7 @@ struct unprepare {
 	const struct options *o;
 	char *folder, *ledger_path, *worker_path;
 	struct ledger_file *ledger;
+	char boot_id[64];
 	struct cdi *cdi;
 	/* The GPUs; nothing is asked of them unless it must be. */
 	struct loop *loop;
@@ -400,14 +402,13 @@ static int unprepare_chosen(struct unprepare *u, struct err *e)
 
 static int open_ledger(struct unprepare *u, struct err *e)
 {
-	char boot_id[64];
 	int r = offline_check_stopped(u->folder, u->o->registry, e);
 
 	if (!r)
-		r = offline_boot_id(boot_id, sizeof(boot_id), e);
+		r = offline_boot_id(u->boot_id, sizeof(u->boot_id), e);
 	if (!r && !fsx_exists(u->ledger_path))
 		return 0; /* nothing was ever prepared, or it is gone already */
-	return r ? r : ledger_file_open(u->ledger_path, boot_id, NULL, &u->ledger, e);
+	return r ? r : ledger_file_open(u->ledger_path, u->boot_id, NULL, &u->ledger, e);
 }
 
 static int unprepare(struct unprepare *u, struct err *e)
@@ -425,6 +426,8 @@ static int unprepare(struct unprepare *u, struct err *e)
 		u->cdi = cdi_new(&cdi);
 		start_gpus(u);
 		if (!o->force)
+			r = offline_check_cdi(u->ledger, o->cdi, u->boot_id, e);
+		if (!r && !o->force)
 			r = check_unused(u, e);
 		if (!r)
 			r = unprepare_chosen(u, e);

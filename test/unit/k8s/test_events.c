@@ -202,7 +202,7 @@ static void without_the_right_it_falls_silent(void **state)
 	assert_int_equal(h.n, 10); /* who looks at the node sees them all the same */
 	/* The role was bound later than the pod began. */
 	apiserver_clear(lab->server);
-	lab_pass(lab, 600000);
+	lab_pass(lab, 60000);
 	events_warn(lab->events, &claim, "Waiting", "at last");
 	lab_pass(lab, 1000);
 	assert_false(events_forbidden(lab->events));

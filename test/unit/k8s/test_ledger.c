@@ -246,11 +246,14 @@ static void a_record_reads_back(void **state)
 	(void)state;
 	c->devices[0].share_id = mem_strdup("share-1");
 	c->devices[0].admin = true;
+	c->pod = mem_strdup("train-0");
 	buf_init(&body, 1 << 16);
 	ledger_encode(c, &body);
 	assert_int_equal(ledger_decode(SV("u1"), buf_sv(&body), &back, &e), 0);
 	assert_string_equal(back->uid, "u1");
 	assert_string_equal(back->name, "name-u1");
+	assert_string_equal(back->pod, "train-0");
+	assert_null(back->unknown);
 	assert_string_equal(back->namespace, "default");
 	assert_string_equal(back->boot_id, "boot-1");
 	assert_true(back->allocation == c->allocation);

@@ -320,6 +320,33 @@ static void killed_and_back(void **state)
 	expect_nothing_left(f);
 }
 
+/* Nothing asks for the claim again after a restart: its record tells whose it is. */
+static void whose_a_claim_is_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct json *root;
+	struct jsonw w;
+	struct err e = { "" };
+	struct buf text;
+
+	start_all(f);
+	run_pod(f, "a", 1);
+	expect_phase(f, "a", "Running", SOON_MS);
+	lab_node_kill(&f->n);
+	again(&f->n);
+	lab_pass(f->lab, 5000);
+	buf_init(&text, 1 << 20);
+	jsonw_init(&w, &text);
+	jsonw_obj(&w);
+	driver_status(f->n.driver, &w, SIZE_MAX);
+	jsonw_end(&w);
+	assert_int_equal(json_parse(buf_sv(&text), &json_limits_object, &root, &e), 0);
+	assert_string_equal(json_str(json_get(json_at(json_get(root, "claims"), 0), "pod"), ""),
+			    "a");
+	json_free(&root);
+	buf_done(&text);
+}
+
 static void killed_in_the_middle_of_a_prepare(void **state)
 {
 	struct fixture *f = *state;
@@ -1009,6 +1036,7 @@ int main(int argc, char **argv)
 		TEST(two_drivers_in_one_process),
 		TEST(one_claim_of_two_drivers),
 		TEST(killed_and_back),
+		TEST(whose_a_claim_is_after_a_restart),
 		TEST(killed_in_the_middle_of_a_prepare),
 		TEST(the_kubelet_restarts),
 		TEST(gone_for_long),

@@ -404,6 +404,31 @@ static void a_prepare_that_was_cut_short(void **state)
 	expect_said(p, "(1 claims)");
 }
 
+/* /var/run of a host that is mounted at /host leads to the container's own /run. */
+static void the_cdi_folder_is_another_one(void **state)
+{
+	struct place *p = *state;
+	char *right = p->cdi;
+
+	put_two(p);
+	put_processes(p, false);
+	p->cdi = in(p, "elsewhere");
+	export(p);
+	expect_code(p, 1);
+	expect_said(p, "is --cdi-root right?");
+	assert_int_equal(records(p), 2);
+	assert_false(fsx_exists(p->checkpoint));
+	unprepare(p, "--all", NULL, NULL);
+	expect_code(p, 1);
+	expect_said(p, "is --cdi-root right?");
+	assert_int_equal(records(p), 2);
+	unprepare(p, "--all", "--force", NULL);
+	expect_code(p, 0);
+	assert_false(fsx_exists(p->ledger));
+	mem_free(p->cdi);
+	p->cdi = right;
+}
+
 static void an_export_that_was_cut_short(void **state)
 {
 	struct place *p = *state;
@@ -633,6 +658,7 @@ int main(int argc, char **argv)
 		TEST(what_is_prepared_goes_back),
 		TEST(a_claim_of_an_earlier_boot),
 		TEST(a_prepare_that_was_cut_short),
+		TEST(the_cdi_folder_is_another_one),
 		TEST(an_export_that_was_cut_short),
 		TEST(no_export_over_claims_of_that_driver),
 		TEST(no_export_of_what_is_not_known),

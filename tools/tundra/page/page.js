@@ -29,7 +29,7 @@ function ageText(ms) {
 }
 
 function age(ms) {
-  if (!ms) return el('span', {}, 'never');
+  if (!ms) return el('span', {}, 'not since it started');
   return el('time', { 'data-ms': ms, datetime: new Date(ms).toISOString(), title: new Date(ms).toLocaleString() }, ageText(ms));
 }
 
