@@ -73,8 +73,9 @@ live() { # live SYSCALL N
   local inject=(strace -f -o "$DIR/strace.log" -e "trace=$1" -e "inject=$1:signal=SIGKILL:when=$2") rc
   lives=0
   while kill -0 "$DEV" 2>/dev/null; do
+    lives=$((lives + 1))
     # Another pod each time, so that a dead one's sockets are not simply taken again.
-    "${inject[@]}" "$BIN/tundra" "${ARGS[@]}" --pod-uid "pod-$((++lives))" </dev/null >>"$DIR/node.log" 2>&1 &
+    "${inject[@]}" "$BIN/tundra" "${ARGS[@]}" --pod-uid "pod-$lives" </dev/null >>"$DIR/node.log" 2>&1 &
     NODE_PID=$!
     disown "$NODE_PID" # the shell need not tell of its end
     inject=()

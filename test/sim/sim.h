@@ -25,8 +25,8 @@ struct sim_plan {
 	uint64_t seed;
 	uint64_t minutes; /* of virtual time, then the round is finished; 0 = `steps` */
 	uint64_t steps;
-	const bool *left_out;			  /* SIM_STEPS_MAX; NULL = none */
-	const bool *violate; /* likewise: violated when all these were taken; see failing.sh */
+	const bool *left_out; /* SIM_STEPS_MAX; NULL = none */
+	const bool *violate;  /* likewise: violated when all these were taken; see failing.sh */
 	void (*script)(struct sim *s, void *arg); /* not NULL: this instead of steps */
 	void *arg;
 	bool loud;  /* the story is told even if all is well */
@@ -122,7 +122,7 @@ void model_on_call(void *arg, bool prepare, const char *uid);
 void model_on_reply(void *arg, const struct kubelet_reply *r);
 /* By somebody else: it may be incomplete for a while; torn: what is there, too. */
 void model_cdi_emptied(struct model *m, bool torn);
-void model_after_crash(struct sim *s);	 /* what was answered is on the disk */
+void model_after_crash(struct sim *s); /* what was answered is on the disk */
 /* Nothing is in the driver's folders that does not belong there; `runs`: a driver does. */
 void model_tidy(struct sim *s, bool runs);
 void model_published(struct sim *s); /* all but the GPUs is well, for a minute */

@@ -181,12 +181,44 @@ static void who_has_no_ledger_repairs_nothing(void **state)
 	lab_free(&lab);
 }
 
+/* Ten thousand of them must not stop the loop: the callers of that time wait for a few. */
+static void specs_are_made_anew_a_few_at_a_time(void **state)
+{
+	enum { CLAIMS = 100, AT_ONCE = 8 };
+	static char texts[CLAIMS][8];
+	const char *names[CLAIMS];
+	struct lab *lab = lab_new(1, 1);
+	struct lab_claims c;
+	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
+	size_t before = 0, now;
+
+	(void)state;
+	for (size_t i = 0; i < CLAIMS; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "c%zu", i);
+		names[i] = texts[i];
+	}
+	assert_true(fsx_mkdirs(folder, 0755) >= 0);
+	records_of_one_gpu(lab, names, CLAIMS, true);
+	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	for (int i = 0; i < CLAIMS && before < CLAIMS; i++) {
+		lab_turns(lab, 1);
+		now = lab_cdi_count(lab);
+		assert_in_range(now, before, before + AT_ONCE);
+		before = now;
+	}
+	assert_int_equal(before, CLAIMS);
+	lab_claims_stop(&c);
+	lab_free(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_records_for_one_gpu),
 		cmocka_unit_test(new_file_of_many),
 		cmocka_unit_test(who_has_no_ledger_repairs_nothing),
+		cmocka_unit_test(specs_are_made_anew_a_few_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
