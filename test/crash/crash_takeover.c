@@ -98,6 +98,26 @@ static bool sweep_from(const char *source, int first, int second_max, size_t wri
 	return killed;
 }
 
+static bool rename_synced;
+
+static void note_call(const char *call, int fd)
+{
+	(void)fd;
+	if (!strcmp(call, "rename"))
+		rename_synced = false;
+	rename_synced = rename_synced || !strcmp(call, "fsync");
+}
+
+/* Or the state file is back after a power loss, with claims that were given back meanwhile. */
+static void check_last_rename(const char *source)
+{
+	begin(source);
+	faults.on = true;
+	faults.after = note_call;
+	check(take_over(NULL) == 0 && holds() && rename_synced, 0, 0);
+	faults_off();
+}
+
 int main(void)
 {
 	static const size_t write_max[] = { 0, 170 };
@@ -113,6 +133,7 @@ int main(void)
 	(void)snprintf(checkpoint, sizeof(checkpoint), "%s/checkpoint.json", folder);
 	(void)snprintf(aside, sizeof(aside), "%s.taken-over", checkpoint);
 	(void)snprintf(cdi, sizeof(cdi), "%s/k8s.gpu.nvidia.com-claim_" BEGUN ".yaml", folder);
+	check_last_rename(source);
 	for (size_t i = 0; i < ARRAY_LEN(write_max); i++) {
 		for (n = 1; sweep_from(source, n, 12, write_max[i]); n++) {
 		}

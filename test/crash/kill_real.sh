@@ -73,10 +73,11 @@ live() { # live SYSCALL N
   local inject=(strace -f -o "$DIR/strace.log" -e "trace=$1" -e "inject=$1:signal=SIGKILL:when=$2") rc
   lives=0
   while kill -0 "$DEV" 2>/dev/null; do
-    "${inject[@]}" "$BIN/tundra" "${ARGS[@]}" </dev/null >>"$DIR/node.log" 2>&1 &
+    lives=$((lives + 1))
+    # Another pod each time, so that a dead one's sockets are not simply taken again.
+    "${inject[@]}" "$BIN/tundra" "${ARGS[@]}" --pod-uid "pod-$lives" </dev/null >>"$DIR/node.log" 2>&1 &
     NODE_PID=$!
     disown "$NODE_PID" # the shell need not tell of its end
-    lives=$((lives + 1))
     inject=()
     while kill -0 "$NODE_PID" 2>/dev/null && kill -0 "$DEV" 2>/dev/null; do sleep 0.05; done
   done
@@ -97,10 +98,10 @@ stop_node() {
   die "tundra does not end"
 }
 
-# Temporary files go half a minute later, too late for us: see test/sim/crash.c.
+# Temporary names go half a minute later, too late for us: see test/sim/crash.c.
 left() {
   find "$DIR/$NODE/plugins/gpu.nvidia.com" "$DIR/$NODE/plugins_registry" "$DIR/$NODE/cdi" -mindepth 1 \
-    ! -name ledger ! -name ledger.lock ! -name tundra-cdi-hook ! -name '.*.tmp' -printf '%f '
+    ! -name ledger ! -name ledger.lock ! -name tundra-cdi-hook ! -name '.*.tmp' ! -name '.*.sock' -printf '%f '
 }
 
 for kill in "${KILLS[@]}"; do

@@ -90,6 +90,7 @@ def rows_of(b, section):
 
 def check_content(c, b, doc):
     c.that(b.js("document.getElementById('node').textContent") == doc['node'], 'names the node')
+    c.that(b.js("document.getElementById('verdict').className") == 'verdict good', 'and looks well')
     c.that(b.js("document.getElementById('verdict').textContent") == 'All is well', 'a healthy node is well',
            b.js("document.getElementById('problems').textContent"))
     c.that(doc['node'] in b.js('document.title'), 'the title names the node')
@@ -216,6 +217,8 @@ def check_trouble(c, b, o):
     c.that(all(k['todo'].replace('`', '') in text and k['symptom'] in text for k in doc['conditions']), 'each with what to do', text)
     c.that(b.js("document.getElementById('verdict').textContent").startswith('2 errors') and 'errors' in b.js('document.title'),
            'verdict and title tell how many', b.js('document.title'))
+    looks = b.js("document.getElementById('verdict').className")
+    c.that(looks == 'verdict error', 'the verdict has the colour of an error', looks)
     c.that(any('trouble' in r[2] for r in rows_of(b, 'devices')), 'the device is in trouble', rows_of(b, 'devices'))
     told = subprocess.run(o.status.replace('-o json', ''), shell=True, check=True, capture_output=True, text=True).stdout
     c.that(all(k['todo'] in re.sub(r'\s+', ' ', told) for k in doc['conditions']), '`tundra status` says the same', told)

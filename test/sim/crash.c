@@ -197,7 +197,7 @@ static void lose_power(struct crash *c, size_t way)
 	else if (fsx_exists(l->cdi))
 		must(fsx_list(l->cdi, remove_entry, l->cdi) == 0 && rmdir(l->cdi) == 0);
 	snprintf(l->boot_id, sizeof(l->boot_id), "boot-%u", 1 + c->deaths);
-	model_cdi_emptied(s->model);
+	model_cdi_emptied(s->model, !losses[way].cdi_in_memory);
 	kubelet_reboot(s->kubelet);
 }
 
@@ -213,6 +213,15 @@ static void power_fails_later(struct crash *c)
 		files_kill(c->w->kind->target, later[c->w->way]);
 	else
 		lose_power(c, 0);
+}
+
+/* And killed in the middle of making everything anew. */
+static void power_failed_first(struct crash *c)
+{
+	if (c->deaths > 1)
+		return;
+	lose_power(c, 0);
+	files_kill(c->w->kind->target, again[c->w->way]);
 }
 
 static void without_power(struct sim *s, struct sweep *w, void (*died)(struct crash *c))
@@ -233,6 +242,11 @@ static void life_without_power(struct sim *s, void *arg)
 static void life_killed_without_power(struct sim *s, void *arg)
 {
 	without_power(s, arg, power_fails_later);
+}
+
+static void life_without_power_killed(struct sim *s, void *arg)
+{
+	without_power(s, arg, power_failed_first);
 }
 
 /* ---- one follows the other ---- */
@@ -321,6 +335,8 @@ const struct sweep_kind crash_kinds[] = {
 	  NULL, OLD },
 	{ "kill-power", "kill -9 behind file call, power loss later", ARRAY_LEN(later), 1,
 	  life_killed_without_power, NULL, NULL, OLD },
+	{ "power-kill", "power loss behind file call, kill -9 in what follows", ARRAY_LEN(again),
+	  AGAIN_EVERY, life_without_power_killed, NULL, NULL, OLD },
 	{ "kill-old", "hand-over, the old one dies behind file call", 1, 1, life_handed_over, NULL,
 	  NULL, OLD },
 	{ "kill-new", "hand-over, the new one dies behind file call", 1, 1, life_handed_over, NULL,

@@ -122,8 +122,10 @@ void faults_files(struct sim *s)
 
 static const char *fate_name(enum inproc_fate fate)
 {
-	static const char *const names[] = { "serves", "dies before its work",
-					     "dies after its work", "hangs", "answers nonsense" };
+	static const char *const names[] = {
+		"serves", "dies before its work", "dies after its work",
+		"hangs",  "answers nonsense",	  "lies"
+	};
 
 	return names[fate];
 }
@@ -144,7 +146,7 @@ void faults_disk_worker(struct sim *s)
 		lab_disk_pause(d, false);
 		break;
 	default:
-		d->fate = INPROC_DIE_BEFORE + (enum inproc_fate)sim_dice(s, 4);
+		d->fate = INPROC_DIE_BEFORE + (enum inproc_fate)sim_dice(s, INPROC_FATES);
 		d->fates = 1 + (unsigned)sim_dice(s, 3);
 		sim_note(s, "the disk worker %s, %u times", fate_name(d->fate), d->fates);
 		break;
@@ -164,7 +166,7 @@ void faults_cdi_emptied(struct sim *s)
 {
 	files_well();
 	sim_note(s, "somebody empties the CDI folder");
-	model_cdi_emptied(s->model);
+	model_cdi_emptied(s->model, false);
 	must(fsx_list(s->lab->cdi, remove_spec, s->lab) == 0);
 }
 
@@ -206,7 +208,7 @@ void faults_gpu_worker(struct sim *s)
 {
 	struct gpu_script *g = &s->lab->gpus;
 
-	g->fate = INPROC_DIE_BEFORE + (enum inproc_fate)sim_dice(s, 4);
+	g->fate = INPROC_DIE_BEFORE + (enum inproc_fate)sim_dice(s, INPROC_FATES);
 	g->fates = 1 + (unsigned)sim_dice(s, 4);
 	sim_note(s, "the GPU worker %s, %u times", fate_name(g->fate), g->fates);
 	if (sim_dice(s, 2))
@@ -250,6 +252,7 @@ void faults_clock(struct sim *s)
 void faults_mend(struct sim *s)
 {
 	struct gpu_script *g = &s->lab->gpus;
+	bool news = *g->no_driver || *g->broken;
 
 	apiserver_clear(s->lab->server);
 	files_well();
@@ -259,7 +262,8 @@ void faults_mend(struct sim *s)
 		s->lab->disks[i].fates = 0;
 	g->no_driver[0] = g->broken[0] = '\0';
 	g->fates = 0;
-	inventory_rescan(s->lab->inventory, "sim");
+	if (news)
+		inventory_rescan(s->lab->inventory, "sim");
 }
 
 void faults_mend_gpus(struct sim *s)
@@ -267,8 +271,12 @@ void faults_mend_gpus(struct sim *s)
 	struct gpu_script *g = &s->lab->gpus;
 
 	for (size_t i = 0; i < SIM_GPUS; i++) {
-		g->gpus[i].present = true;
-		g->gpus[i].trouble[0] = '\0';
+		struct gpu_script_gpu *gpu = &g->gpus[i];
+		bool news = !gpu->present || *gpu->trouble;
+
+		gpu->present = true;
+		gpu->trouble[0] = '\0';
+		if (news)
+			lab_uevent(s->lab, gpu->pci);
 	}
-	inventory_rescan(s->lab->inventory, "sim");
 }

@@ -111,39 +111,55 @@ static uint64_t number(struct sv text)
 	return n;
 }
 
-/* "1-3,7": every other step is left out. */
-static void keep_only(struct args *a, const char *text)
+/* "1-3,7" */
+static void mark_steps(bool *steps, bool mark, const char *text)
 {
-	static bool left_out[SIM_STEPS_MAX];
 	struct sv rest = sv_str(text);
 
-	memset(left_out, true, sizeof(left_out));
 	while (rest.n) {
 		struct sv end = sv_cut(&rest, ','), begin = sv_cut(&end, '-');
 		uint64_t from = number(begin), to = end.n ? number(end) : from;
 
 		if (to >= SIM_STEPS_MAX || from > to) {
-			(void)fprintf(stderr, "sim: --only %s: steps are 0 to %d\n", text,
+			(void)fprintf(stderr, "sim: %s: steps are 0 to %d\n", text,
 				      SIM_STEPS_MAX - 1);
 			exit(2);
 		}
 		for (uint64_t i = from; i <= to; i++)
-			left_out[i] = false;
+			steps[i] = mark;
 	}
+}
+
+/* Every other step is left out. */
+static void keep_only(struct args *a, const char *text)
+{
+	static bool left_out[SIM_STEPS_MAX];
+
+	memset(left_out, true, sizeof(left_out));
+	mark_steps(left_out, false, text);
 	a->plan.left_out = left_out;
+}
+
+static void violate(struct args *a, const char *text)
+{
+	static bool steps[SIM_STEPS_MAX];
+
+	mark_steps(steps, true, text);
+	a->plan.violate = steps;
 }
 
 static int usage(void)
 {
 	(void)fprintf(
 	    stderr, "usage: sim [--seed N] [--runs N] [--minutes N | --steps N [--only 1-3,7]]\n"
-		    "           [--shrink SECONDS] [--repeat] [--verbose]\n"
+		    "           [--shrink SECONDS] [--repeat] [--verbose] [--violate 1-3,7]\n"
 		    "       sim --sweep files|api|gpu-worker|disk-worker|disk-worker-2[:CALL:WAY]\n"
 		    "  --minutes N   of virtual time a run (60)\n"
 		    "  --steps N     so many steps instead\n"
 		    "  --only LIST   leaves out all other steps\n"
 		    "  --shrink N    seconds to look for a smaller run that fails too (60)\n"
 		    "  --repeat      each run twice: they must be equal\n"
+		    "  --violate L   fails when these steps were taken: how a failing run looks\n"
 		    "  --sweep KIND  one life in which each call of that kind fails once\n"
 		    "  --verbose     tells what happened, not only in a run that fails\n");
 	return 2;
@@ -160,6 +176,7 @@ static bool parse(int argc, char **argv, struct args *a)
 		{ "shrink", required_argument, NULL, 'k' },
 		{ "repeat", no_argument, NULL, 'R' },
 		{ "sweep", required_argument, NULL, 'S' },
+		{ "violate", required_argument, NULL, 'V' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -180,6 +197,8 @@ static bool parse(int argc, char **argv, struct args *a)
 			a->shrink_s = number(sv_str(optarg));
 		else if (c == 'S')
 			a->sweep = optarg;
+		else if (c == 'V')
+			violate(a, optarg);
 		else if (c == 'R')
 			a->repeat = true;
 		else if (c == 'v')

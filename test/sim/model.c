@@ -37,7 +37,8 @@ struct model {
 	struct records written, durable;
 	struct map grants; /* uid -> struct grant */
 	uint64_t seen, replies, checks;
-	bool cdi_emptied; /* or torn: until it is complete again */
+	bool cdi_emptied; /* until it is complete again */
+	bool cdi_torn;	  /* likewise: specs may be there in part */
 	bool broken;	  /* a spec is not whole */
 };
 
@@ -169,7 +170,7 @@ static void check_whole(struct model *m, const char *name)
 		m->broken = true;
 	else
 		json_free(&root);
-	if (m->broken && !m->cdi_emptied)
+	if (m->broken && !m->cdi_torn)
 		sim_violated(m->sim, "CDI spec %s is not whole: %s", name, e.text);
 	buf_done(&text);
 }
@@ -264,6 +265,24 @@ static size_t incomplete(const struct model *m, const char **name)
 	return n;
 }
 
+/* Nobody publishes what he may not give away: an instance that waits for the ledger writes nothing.
+ */
+static void check_writers(struct model *m)
+{
+	for (size_t i = 0; i < SIM_NODES; i++) {
+		const struct lab_node *n = &m->sim->nodes[i];
+		const struct publisher_stats *p;
+		struct driver_facts facts;
+
+		if (!n->driver)
+			continue;
+		driver_facts(n->driver, &facts);
+		p = facts.publisher;
+		if (facts.ledger == LEDGER_OPENING && p->creates + p->updates + p->deletes)
+			sim_violated(m->sim, "%s publishes before it has the ledger", n->instance);
+	}
+}
+
 static void check(struct model *m)
 {
 	struct sim *s = m->sim;
@@ -272,8 +291,10 @@ static void check(struct model *m)
 	m->checks++;
 	read_ledgers(m);
 	check_booking(m);
+	check_writers(m);
 	check_specs(m);
 	m->cdi_emptied = m->cdi_emptied && (incomplete(m, &name) || m->broken);
+	m->cdi_torn = m->cdi_torn && m->cdi_emptied;
 	for (size_t i = 0; i < s->pods_n; i++)
 		if (kubelet_pod_runs(s->kubelet, "default", s->pods[i].name))
 			check_pod(m, &s->pods[i]);
@@ -388,9 +409,10 @@ void model_on_reply(void *arg, const struct kubelet_reply *r)
 		on_unprepared(m, r);
 }
 
-void model_cdi_emptied(struct model *m)
+void model_cdi_emptied(struct model *m, bool torn)
 {
 	m->cdi_emptied = true;
+	m->cdi_torn = m->cdi_torn || torn;
 }
 
 void model_after_crash(struct sim *s)

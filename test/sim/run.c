@@ -61,17 +61,17 @@ static bool violated(const struct sim *s)
 	return *s->result->violation;
 }
 
-/* "1-3,7" of what is left of steps 0 to n - 1. */
-static void put_kept(const bool *left_out, uint64_t n, struct buf *out)
+/* "1-3,7" of the steps 0 to n - 1 for which `steps` says `kept`. */
+static void put_steps(const bool *steps, bool kept, uint64_t n, struct buf *out)
 {
 	const char *comma = "";
 
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t end = i;
 
-		if (left_out[i])
+		if (steps[i] != kept)
 			continue;
-		while (end + 1 < n && !left_out[end + 1])
+		while (end + 1 < n && steps[end + 1] == kept)
 			end++;
 		buf_printf(out, "%s%llu", comma, (unsigned long long)i);
 		if (end > i)
@@ -85,10 +85,14 @@ void sim_command(const struct sim_plan *plan, const struct sim_result *r, struct
 {
 	buf_printf(out, "sim --seed %llu --steps %llu", (unsigned long long)plan->seed,
 		   (unsigned long long)r->steps);
+	if (plan->violate) {
+		buf_puts(out, " --violate ");
+		put_steps(plan->violate, true, SIM_STEPS_MAX, out);
+	}
 	if (!plan->left_out)
 		return;
 	buf_puts(out, " --only ");
-	put_kept(plan->left_out, r->steps, out);
+	put_steps(plan->left_out, false, r->steps, out);
 }
 
 /* ---- rounds ---- */
@@ -107,6 +111,19 @@ static bool at_end(const struct sim *s)
 	return p->minutes ? loop_now_ms(s->lab->loop) >= p->minutes * 60000 : s->step >= p->steps;
 }
 
+/* Nothing is wrong with the driver: it is what a violation looks like that is tried. */
+static void trip(struct sim *s)
+{
+	uint64_t n = 0;
+
+	if (!s->plan->violate || !s->plan->violate[s->step])
+		return;
+	for (size_t i = 0; i < SIM_STEPS_MAX; i++)
+		n += s->plan->violate[i];
+	if (++s->trips == n)
+		sim_violated(s, "all of --violate was taken");
+}
+
 /* True: something happened. */
 static bool steps(struct sim *s)
 {
@@ -116,8 +133,10 @@ static bool steps(struct sim *s)
 		if (!s->plan->minutes && s->step >= s->plan->steps)
 			break;
 		dice_of_step(s);
-		if (!left_out(s))
+		if (!left_out(s)) {
 			sim_act(s);
+			trip(s);
+		}
 		any = any || !left_out(s);
 		s->result->steps = ++s->step;
 	}

@@ -25,7 +25,8 @@ struct sim_plan {
 	uint64_t seed;
 	uint64_t minutes; /* of virtual time, then the round is finished; 0 = `steps` */
 	uint64_t steps;
-	const bool *left_out;			  /* SIM_STEPS_MAX; NULL = none */
+	const bool *left_out; /* SIM_STEPS_MAX; NULL = none */
+	const bool *violate;  /* likewise: violated when all these were taken; see failing.sh */
 	void (*script)(struct sim *s, void *arg); /* not NULL: this instead of steps */
 	void *arg;
 	bool loud;  /* the story is told even if all is well */
@@ -63,6 +64,7 @@ struct sim {
 	unsigned serial; /* of names */
 	uint64_t dice;
 	uint64_t step;
+	uint64_t trips; /* steps of plan->violate that were taken */
 	struct model *model;
 	struct buf story;
 	struct sim_result *result;
@@ -118,8 +120,9 @@ void model_free(struct model **m);
 void model_on_turn(void *arg); /* a struct sim */
 void model_on_call(void *arg, bool prepare, const char *uid);
 void model_on_reply(void *arg, const struct kubelet_reply *r);
-void model_cdi_emptied(struct model *m); /* by somebody else: it may be incomplete for a while */
-void model_after_crash(struct sim *s);	 /* what was answered is on the disk */
+/* By somebody else: it may be incomplete for a while; torn: what is there, too. */
+void model_cdi_emptied(struct model *m, bool torn);
+void model_after_crash(struct sim *s); /* what was answered is on the disk */
 /* Nothing is in the driver's folders that does not belong there; `runs`: a driver does. */
 void model_tidy(struct sim *s, bool runs);
 void model_published(struct sim *s); /* all but the GPUs is well, for a minute */

@@ -14,6 +14,7 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
+#include "core/fsx.h"
 #include "core/mem.h"
 #include "test/sim/files.h"
 #include "test/sim/sweep.h"
@@ -135,7 +136,7 @@ static uint64_t calls_api(const struct sim *s)
 
 /* ---- workers ---- */
 
-enum { FATES = INPROC_WRONG - INPROC_DIE_BEFORE + 1, DISK_0 = 0, DISK_1 = 1 };
+enum { DISK_0 = 0, DISK_1 = 1 };
 
 static void arm_gpu(struct sim *s, const struct sweep *w)
 {
@@ -172,10 +173,10 @@ static uint64_t calls_disk_1(const struct sim *s)
 static const struct sweep_kind failing[] = {
 	{ "files", "file call", ARRAY_LEN(codes), 1, life, arm_files, calls_files, 0 },
 	{ "api", "API request", ARRAY_LEN(effects), 1, life, arm_api, calls_api, 0 },
-	{ "gpu-worker", "request to the GPU worker", FATES, 1, life, arm_gpu, calls_gpu, 0 },
-	{ "disk-worker", "request to the first disk worker", FATES, 1, life, arm_disk, calls_disk_0,
-	  DISK_0 },
-	{ "disk-worker-2", "request to the second disk worker", FATES, 1, life, arm_disk,
+	{ "gpu-worker", "request to the GPU worker", INPROC_FATES, 1, life, arm_gpu, calls_gpu, 0 },
+	{ "disk-worker", "request to the first disk worker", INPROC_FATES, 1, life, arm_disk,
+	  calls_disk_0, DISK_0 },
+	{ "disk-worker-2", "request to the second disk worker", INPROC_FATES, 1, life, arm_disk,
 	  calls_disk_1, DISK_1 },
 };
 
@@ -188,17 +189,48 @@ static bool leaks(void)
 #endif
 }
 
+static int count_one(void *arg, const char *name)
+{
+	(void)name;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Open ones of ours, as many at each call beside. */
+static size_t descriptors(void)
+{
+	size_t n = 0;
+
+	must(fsx_list("/proc/self/fd", count_one, &n) == 0);
+	return n;
+}
+
+/* What is wrong with a life that ended, NULL: nothing. */
+static const char *verdict(const struct sweep *w, const struct sim_result *r, size_t open_before)
+{
+	if (*r->violation)
+		return r->violation;
+	if (leaks())
+		return "memory leaks";
+	/* The first life may open what the program keeps. */
+	return w->at && descriptors() != open_before ? "descriptors stay open" : NULL;
+}
+
 /* 0: nothing was violated. */
 static int one(struct sweep *w)
 {
 	const struct sim_plan plan = { .seed = 1, .steps = 1, .script = w->kind->life, .arg = w };
+	size_t open_before = descriptors();
 	struct sim_result r;
+	const char *wrong;
 
 	printf("\r%s %llu, way %u ", w->kind->name, (unsigned long long)w->at, w->way);
-	if (!sim_run(&plan, &r) && !leaks())
+	(void)sim_run(&plan, &r);
+	wrong = verdict(w, &r, open_before);
+	if (!wrong)
 		return 0;
 	printf("\n%s %llu, in way %u (%s): %s\n", w->kind->name, (unsigned long long)w->at, w->way,
-	       files_failed(), *r.violation ? r.violation : "memory leaks");
+	       files_failed(), wrong);
 	printf("again, with tundra's log:  LAB_LOG=1 sim --sweep %s", w->kind->what);
 	if (w->at) /* else it is the first of them, in which all goes well */
 		printf(":%llu:%u", (unsigned long long)w->at, w->way);

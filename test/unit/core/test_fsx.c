@@ -432,12 +432,15 @@ static int lock_in_child(void)
 
 static void lock_has_one_holder(void **state)
 {
-	int one, two;
+	int one, two, next;
 
 	(void)state;
 	assert_int_equal(fsx_lock(at("lock"), &one), 0);
 	assert_int_equal(fsx_lock(at("lock"), &two), FSX_HELD);
 	assert_int_equal(two, -1);
+	next = dup(one); /* the lowest free one: the refused try has left none open */
+	assert_int_equal(next, one + 1);
+	close(next);
 	/* POSIX locks would have been lost with the close() in the refused try. */
 	assert_int_equal(lock_in_child(), FSX_HELD);
 	close(one);

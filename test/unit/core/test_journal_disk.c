@@ -280,7 +280,8 @@ static void compaction_is_done_in_pieces(void **state)
 		pieces++;
 		/* One record more than the piece, header and commit. */
 		assert_true(faults.written <= JOURNAL_PIECE + 2200);
-		assert_true(faults.syncs <= 2);
+		/* Each piece is synced, or the last one would have to wait for all of them. */
+		assert_true(faults.syncs <= 2 && (faults.syncs || !faults.written));
 		two_syncs += faults.syncs == 2;
 		if (!f->st.compacting)
 			break;

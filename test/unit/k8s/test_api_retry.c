@@ -80,7 +80,7 @@ static void test_delays(void **state)
 {
 	struct loop *l = loop_new_virtual(0, 1);
 	struct retry_case c = get;
-	uint64_t ms;
+	uint64_t ms, first, last;
 
 	(void)state;
 	c.status = API_SERVER;
@@ -89,10 +89,16 @@ static void test_delays(void **state)
 	assert_int_equal(ms, 100);
 	/* Never before the server wants us back, and not everyone at the same moment. */
 	c.retry_after_ms = 2000;
+	first = UINT64_MAX;
+	last = 0;
 	for (int i = 0; i < 100; i++) {
 		assert_true(retry_when(&c, 100, 30000, l, &ms));
 		assert_in_range(ms, 2000, 3000);
+		first = MIN(first, ms);
+		last = MAX(last, ms);
 	}
+	assert_in_range(first, 2000, 2100);
+	assert_in_range(last, 2900, 3000);
 	assert_false(retry_when(&c, 100, 1500, l, &ms));
 	c.status = API_BUSY;
 	c.retry_after_ms = 0;

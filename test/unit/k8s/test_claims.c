@@ -145,6 +145,50 @@ static void new_file_of_many(void **state)
 	lab_free(&lab);
 }
 
+/* From a disk that is not trusted any more to the first request of the new file. */
+static unsigned turns_of_a_new_file(size_t records)
+{
+	struct lab *lab = lab_new(1, 1);
+	struct lab_disk *disk = lab_disk_new(lab);
+	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
+	char(*texts)[24] = mem_calloc(records, sizeof(*texts));
+	const char **names = mem_calloc(records, sizeof(const char *));
+	struct lab_claims c;
+	struct lab_call call;
+	unsigned turns = 0, asked;
+
+	for (size_t i = 0; i < records; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "n%zu", i);
+		names[i] = texts[i];
+	}
+	assert_true(fsx_mkdirs(folder, 0755) >= 0);
+	records_of_one_gpu(lab, names, records, true);
+	lab_claims_start(&c, lab, disk, "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	lab_pass(lab, 10000);
+	disk->fail = JOURNAL_UNTRUSTED;
+	disk->fail_method = JOURNAL_M_APPEND;
+	disk->fails = 1;
+	lab_unprepare(&c, "n0", NULL, &call);
+	while (!disk->failed)
+		lab_turns(lab, 1);
+	for (asked = disk->requests; disk->requests == asked && turns < 1000; turns++)
+		(void)loop_turn(lab->loop, 1000);
+	assert_true(lab_until_true(lab, &call.done, 10 * SOON_MS));
+	lab_claims_stop(&c);
+	mem_free(texts);
+	mem_free(names);
+	lab_free(&lab);
+	return turns;
+}
+
+/* Ten thousand records take the loop 20 ms: whoever else waits has its turn after each 500. */
+static void a_new_file_is_made_in_several_turns(void **state)
+{
+	(void)state;
+	assert_int_equal(turns_of_a_new_file(504), turns_of_a_new_file(498) + 1);
+}
+
 /*
  * The next instance unprepares what it likes from the moment that it has the ledger: a spec that is
  * written behind that by the one before stays for ever.
@@ -181,12 +225,45 @@ static void who_has_no_ledger_repairs_nothing(void **state)
 	lab_free(&lab);
 }
 
+/* Ten thousand of them must not stop the loop: the callers of that time wait for a few. */
+static void specs_are_made_anew_a_few_at_a_time(void **state)
+{
+	enum { CLAIMS = 100, AT_ONCE = 8 };
+	static char texts[CLAIMS][8];
+	const char *names[CLAIMS];
+	struct lab *lab = lab_new(1, 1);
+	struct lab_claims c;
+	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
+	size_t before = 0, now;
+
+	(void)state;
+	for (size_t i = 0; i < CLAIMS; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "c%zu", i);
+		names[i] = texts[i];
+	}
+	assert_true(fsx_mkdirs(folder, 0755) >= 0);
+	records_of_one_gpu(lab, names, CLAIMS, true);
+	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	for (int i = 0; i < CLAIMS && before < CLAIMS; i++) {
+		lab_turns(lab, 1);
+		now = lab_cdi_count(lab);
+		assert_in_range(now, before, before + AT_ONCE);
+		before = now;
+	}
+	assert_int_equal(before, CLAIMS);
+	lab_claims_stop(&c);
+	lab_free(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_records_for_one_gpu),
 		cmocka_unit_test(new_file_of_many),
+		cmocka_unit_test(a_new_file_is_made_in_several_turns),
 		cmocka_unit_test(who_has_no_ledger_repairs_nothing),
+		cmocka_unit_test(specs_are_made_anew_a_few_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ struct peer {
 	struct map claims; /* uid -> struct ledger_claim */
 	struct map corrupt;
 	enum ledger_state state;
-	unsigned told, gone;
+	unsigned told, gone, opened;
 	bool busy; /* something is in flight: must not yield */
 	bool knows_others;
 };
@@ -67,7 +67,10 @@ static void on_corrupt(void *arg, const char *uid)
 
 static void on_state(void *arg, enum ledger_state s)
 {
-	((struct peer *)arg)->state = s;
+	struct peer *p = arg;
+
+	p->state = s;
+	p->opened += s == LEDGER_OPEN;
 }
 
 static bool may_yield(void *arg)
@@ -519,6 +522,30 @@ static void work_in_flight_ends_before_the_hand_over(void **state)
 	peer_stop(&new);
 }
 
+/* There is one file to ask by: whoever gets the ledger removes the request of the other one, too.
+ */
+static void two_newcomers_get_it_in_turn(void **state)
+{
+	struct lab *lab = *state;
+
+	start_two(lab);
+	peer_start(&a, lab, "third");
+	old.busy = true;
+	ledger_ask_handover(new.ledger);
+	ledger_ask_handover(a.ledger);
+	lab_pass(lab, SOON_MS);
+	old.busy = false;
+	ledger_settle(old.ledger);
+	lab_pass(lab, LATER_MS);
+	assert_int_equal(new.opened, 1);
+	assert_int_equal(a.opened, 1);
+	assert_int_equal((new.state == LEDGER_OPEN) + (a.state == LEDGER_OPEN), 1);
+	assert_int_equal(old.opened, 1); /* long ago */
+	peer_stop(&old);
+	peer_stop(&new);
+	peer_stop(&a);
+}
+
 static void the_newcomer_dies_and_the_old_one_resumes(void **state)
 {
 	struct lab *lab = *state;
@@ -755,6 +782,7 @@ int main(int argc, char **argv)
 		TEST(a_file_that_is_no_ledger_is_refused),
 		TEST(the_ledger_is_handed_over),
 		TEST(work_in_flight_ends_before_the_hand_over),
+		TEST(two_newcomers_get_it_in_turn),
 		TEST(the_newcomer_dies_and_the_old_one_resumes),
 		TEST(the_newcomer_dies_after_it_asked),
 		TEST(the_old_one_just_ends),

@@ -101,7 +101,8 @@ static void start_api(void)
 		  .body = "{\"gitVersion\":\"v1.36.0\"}",
 		  .times = SCRIPT_ALWAYS },
 	};
-	char *path = mem_strdup(node_path(w.node, "api.sock")), *token;
+	char *path = mem_strdup(node_path(w.node, "api.sock")), *token, *key;
+	char inline_token[] = SECRET "inline", pem[] = SECRET "pem key";
 
 	api_pid = fork();
 	if (api_pid == 0) {
@@ -116,10 +117,17 @@ static void start_api(void)
 	wait_for(path);
 	world_file(&w, "token", "%s\n", SECRET "tokenfile");
 	token = mem_strdup(node_path(w.node, "token"));
+	world_file(&w, "key", "%s\n", SECRET "keyfile");
+	key = mem_strdup(node_path(w.node, "key"));
 	api_config_free(&w.d.api);
-	w.d.api = api_config_copy(
-	    &(struct api_config){ .unix_path = path, .source = path, .token_file = token });
+	w.d.api = api_config_copy(&(struct api_config){ .unix_path = path,
+							.source = path,
+							.token_file = token,
+							.token = inline_token,
+							.key_pem = pem,
+							.key_file = key });
 	mem_free(token);
+	mem_free(key);
 	mem_free(path);
 }
 
@@ -141,9 +149,9 @@ static void plant_files(void)
 	world_file(
 	    &w, "host/var/log/pods/gpu_tundra-x_uid/plugin/0.log",
 	    "Nov 29 started claim=default/one\nAuthorization: Bearer %s\n%s --token %s x\n%s\n%s"
-	    "plain %s\n",
+	    "plain %s, %s, %s, %s\n",
 	    SECRET "header", JWT, SECRET "flag", "nvapi-" SECRET "0123456789abcdef", PEM,
-	    SECRET "tokenfile");
+	    SECRET "tokenfile", SECRET "inline", SECRET "pem key", SECRET "keyfile");
 	world_file(
 	    &w, "cdi/k8s.gpu.nvidia.com-claim_u1.yaml",
 	    "{\"containerEdits\":{\"env\":[\"API_TOKEN=%s\",\"NVIDIA_VISIBLE_DEVICES=void\"]}}",

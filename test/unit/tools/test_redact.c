@@ -27,6 +27,12 @@ static void becomes(const char *text, const char *wanted)
 	buf_done(&out);
 }
 
+/* How the services themselves say that their tokens begin. */
+static const char *const prefixes[] = { "AKIA",	       "ASIA",	 "AIza",      "ghp_",
+					"gho_",	       "ghs_",	 "ghu_",      "ghr_",
+					"github_pat_", "glpat-", "xoxb-",     "xoxp-",
+					"xoxa-",       "nvapi-", "dckr_pat_", "hvs." };
+
 static void test_looks(void **state)
 {
 	(void)state;
@@ -39,6 +45,12 @@ static void test_looks(void **state)
 	becomes("see https://host/@x and a@b.c", "see https://host/@x and a@b.c");
 	becomes("AKIAABCDEFGHIJKLMNOP,", "[removed],");
 	becomes("nvapi-0123456789abcdefghij", "[removed]");
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+		char text[64];
+
+		(void)snprintf(text, sizeof(text), "it is %s0123456789abcdefghij.", prefixes[i]);
+		becomes(text, "it is [removed].");
+	}
 	becomes("join abcdef.0123456789abcdef now", "join [removed] now");
 	becomes("K1034b4bbd3bfbf1bb5b0ec9a0c0c0d0c0c0d::server:pw12 x", "[removed] x");
 }
