@@ -15,13 +15,14 @@ struct json; /* a node; belongs to its root */
 
 struct json_limits {
 	size_t bytes;
-	unsigned values,
-	    depth; /* a key is no value; depth counts open brackets, <= JSON_DEPTH_MAX */
+	unsigned values; /* a key is none */
+	unsigned depth;	 /* open brackets, <= JSON_DEPTH_MAX */
 };
 enum { JSON_DEPTH_MAX = 128 };
-extern const struct json_limits
-    json_limits_object; /* one API object: 3 MiB, 200 000 values, depth 64 */
-extern const struct json_limits json_limits_config; /* an opaque config: 10 KiB, 1000, 16 */
+/* One API object: 3 MiB, 200 000 values, depth 64. */
+extern const struct json_limits json_limits_object;
+/* An opaque configuration: 10 KiB, 1000 values, depth 16. */
+extern const struct json_limits json_limits_config;
 
 /*
  * 0, or -EINVAL / -E2BIG with the byte offset, if one place is at fault, in the text (never bytes
