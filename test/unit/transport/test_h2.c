@@ -38,7 +38,7 @@ static void exchange(size_t step)
 	mem_free(body);
 }
 
-static void test_exchange(void **state)
+static void an_exchange_in_pieces_of_every_size(void **state)
 {
 	(void)state;
 	exchange(SIZE_MAX);
@@ -48,7 +48,7 @@ static void test_exchange(void **state)
 	exchange(16384);
 }
 
-static void test_short_forms(void **state)
+static void answers_without_body_or_trailers(void **state)
 {
 	struct end c, s;
 	struct call *q;
@@ -98,7 +98,7 @@ static void test_short_forms(void **state)
 }
 
 /* An answer before the request's end: the client is asked to stop, and both sides close. */
-static void test_early_answer(void **state)
+static void an_answer_before_the_end_of_the_request(void **state)
 {
 	char *body = lab_body(500000);
 	struct end c, s;
@@ -122,7 +122,7 @@ static void test_early_answer(void **state)
 	mem_free(body);
 }
 
-static void test_reset(void **state)
+static void a_reset_closes_both_sides(void **state)
 {
 	struct end c, s;
 	struct call *q, *unsent;
@@ -157,7 +157,7 @@ static void test_reset(void **state)
 	end_done(&s);
 }
 
-static void test_refused(void **state)
+static void a_refused_stream_leaves_the_connection(void **state)
 {
 	struct end c, s;
 	struct call *q;
@@ -180,7 +180,7 @@ static void test_refused(void **state)
 }
 
 /* A stream that is not read stops at its window; others on the connection go on. */
-static void test_pause(void **state)
+static void a_paused_stream_stops_at_its_window(void **state)
 {
 	char *body = lab_body(3 << 20);
 	struct end c, s;
@@ -214,7 +214,7 @@ static void test_pause(void **state)
 	mem_free(body);
 }
 
-static void test_ping_and_drain(void **state)
+static void a_drain_finishes_what_runs(void **state)
 {
 	struct end c, s;
 	struct call *q, *late;
@@ -255,7 +255,7 @@ static void test_ping_and_drain(void **state)
 }
 
 /* Streams above GOAWAY's last id were not seen: the client learns so. */
-static void test_goaway_refuses(void **state)
+static void streams_above_goaway_are_refused(void **state)
 {
 	struct end c, s;
 	struct call *q;
@@ -274,7 +274,7 @@ static void test_goaway_refuses(void **state)
 }
 
 /* The server answers a broken request with RST_STREAM(PROTOCOL_ERROR) and never shows it. */
-static void test_malformed(void **state)
+static void broken_requests_are_reset_unseen(void **state)
 {
 	static const char *const bad[] = { ":method=GET;:scheme=http", REQ ";Upper=x",
 					   REQ ";connection=x", REQ ";:path=/", REQ ";te=x" };
@@ -300,7 +300,7 @@ static void test_malformed(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_content_length(void **state)
+static void a_body_is_as_long_as_it_said(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -328,7 +328,7 @@ static void test_content_length(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_request_trailers(void **state)
+static void trailers_end_a_request(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -353,7 +353,7 @@ static void test_request_trailers(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_big_header_list(void **state)
+static void a_header_list_too_big_is_431(void **state)
 {
 	char *big = lab_body(LIST_MAX);
 	struct buf in, out, block;
@@ -399,7 +399,7 @@ static bool refuses(struct end *s, struct buf *in, struct buf *out, unsigned typ
 	return find_frame(buf_sv(out), type, id, f);
 }
 
-static void test_closed_streams(void **state)
+static void frames_on_closed_streams_are_told_apart(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -445,7 +445,7 @@ static void test_closed_streams(void **state)
 }
 
 /* After the last GOAWAY new streams are ignored, with all that belongs to them. */
-static void test_closed_after_goaway(void **state)
+static void new_streams_after_goaway_are_ignored(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -468,7 +468,7 @@ static void test_closed_after_goaway(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_bad_preface(void **state)
+static void another_protocol_is_refused(void **state)
 {
 	struct buf in, out;
 	struct end s;
@@ -483,7 +483,7 @@ static void test_bad_preface(void **state)
 }
 
 /* A frame that breaks the connection: GOAWAY, then nothing is wanted any more. */
-static void test_connection_error(void **state)
+static void a_frame_that_breaks_the_connection_ends_it(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -502,7 +502,7 @@ static void test_connection_error(void **state)
 }
 
 /* Every byte of garbage behind a good start is survived. */
-static void test_garbage(void **state)
+static void garbage_is_survived(void **state)
 {
 	struct buf in, out;
 	struct end s;
@@ -527,15 +527,23 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exchange),	 cmocka_unit_test(test_short_forms),
-		cmocka_unit_test(test_early_answer),	 cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_refused),		 cmocka_unit_test(test_pause),
-		cmocka_unit_test(test_ping_and_drain),	 cmocka_unit_test(test_goaway_refuses),
-		cmocka_unit_test(test_malformed),	 cmocka_unit_test(test_content_length),
-		cmocka_unit_test(test_request_trailers), cmocka_unit_test(test_big_header_list),
-		cmocka_unit_test(test_closed_streams),	 cmocka_unit_test(test_closed_after_goaway),
-		cmocka_unit_test(test_bad_preface),	 cmocka_unit_test(test_connection_error),
-		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(an_exchange_in_pieces_of_every_size),
+		cmocka_unit_test(answers_without_body_or_trailers),
+		cmocka_unit_test(an_answer_before_the_end_of_the_request),
+		cmocka_unit_test(a_reset_closes_both_sides),
+		cmocka_unit_test(a_refused_stream_leaves_the_connection),
+		cmocka_unit_test(a_paused_stream_stops_at_its_window),
+		cmocka_unit_test(a_drain_finishes_what_runs),
+		cmocka_unit_test(streams_above_goaway_are_refused),
+		cmocka_unit_test(broken_requests_are_reset_unseen),
+		cmocka_unit_test(a_body_is_as_long_as_it_said),
+		cmocka_unit_test(trailers_end_a_request),
+		cmocka_unit_test(a_header_list_too_big_is_431),
+		cmocka_unit_test(frames_on_closed_streams_are_told_apart),
+		cmocka_unit_test(new_streams_after_goaway_are_ignored),
+		cmocka_unit_test(another_protocol_is_refused),
+		cmocka_unit_test(a_frame_that_breaks_the_connection_ends_it),
+		cmocka_unit_test(garbage_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
 #include "transport/sock.h"
 #include "transport/tls.h"
 
-static void test_exchange(void **state)
+static void requests_share_one_connection(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *a, *b;
@@ -34,7 +34,7 @@ static void test_exchange(void **state)
 }
 
 /* More than the server allows at once wait for their turn; none is lost. */
-static void test_streams_max(void **state)
+static void more_than_allowed_wait_their_turn(void **state)
 {
 	struct fixture *f = fixture_new();
 	size_t i;
@@ -53,7 +53,7 @@ static void test_streams_max(void **state)
 	fixture_done(f);
 }
 
-static void test_big_both_ways(void **state)
+static void big_bodies_go_both_ways(void **state)
 {
 	struct fixture *f = fixture_new();
 	char *body = lab_body(BIG);
@@ -70,7 +70,7 @@ static void test_big_both_ways(void **state)
 }
 
 /* A big answer that is not read stalls only itself. */
-static void test_pause(void **state)
+static void an_unread_answer_stalls_only_itself(void **state)
 {
 	struct fixture *f = fixture_new();
 	char *body = lab_body(BIG);
@@ -104,7 +104,7 @@ static void test_pause(void **state)
 	fixture_done(f);
 }
 
-static void test_deadlines(void **state)
+static void a_request_ends_at_its_deadline(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *a, *b, *c;
@@ -143,7 +143,7 @@ static void reset_kept(void *arg)
 
 /* A server that knows the deadline ends the call at it: that is the deadline, no whim of its own.
  */
-static void test_cancelled_at_the_deadline(void **state)
+static void a_cancel_at_the_deadline_is_the_deadline(void **state)
 {
 	static const struct {
 		uint64_t at_ms;
@@ -169,7 +169,7 @@ static void test_cancelled_at_the_deadline(void **state)
 }
 
 /* The wait between two tries doubles to its cap, with jitter, and never spins. */
-static void test_backoff(void **state)
+static void tries_back_off_with_jitter(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q = send_to(f, "/echo", SV_NONE, 0);
@@ -190,7 +190,7 @@ static void test_backoff(void **state)
 	fixture_done(f);
 }
 
-static void test_lost(void **state)
+static void a_lost_connection_fails_what_was_sent(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *hang, *next;
@@ -213,7 +213,7 @@ static void test_lost(void **state)
 }
 
 /* A server that closes what nobody uses is not dialled again before somebody does. */
-static void test_idle_close(void **state)
+static void an_idle_close_is_not_dialled_again(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -235,7 +235,7 @@ static void test_idle_close(void **state)
 	fixture_done(f);
 }
 
-static void test_refused(void **state)
+static void refused_requests_are_tried_again(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -254,7 +254,7 @@ static void test_refused(void **state)
 	fixture_done(f);
 }
 
-static void test_early_answer(void **state)
+static void an_answer_before_the_body_is_sent(void **state)
 {
 	struct fixture *f = fixture_new();
 	char *body = lab_body(BIG);
@@ -270,7 +270,7 @@ static void test_early_answer(void **state)
 	fixture_done(f);
 }
 
-static void test_cancel(void **state)
+static void a_cancelled_request_gets_no_callback(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *queued, *sent, *self, *other;
@@ -296,7 +296,7 @@ static void test_cancel(void **state)
 	fixture_done(f);
 }
 
-static void test_callbacks_may(void **state)
+static void callbacks_may_send_and_free_the_client(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -319,7 +319,7 @@ static void test_callbacks_may(void **state)
 }
 
 /* Freed by the end of one of several requests, when the connection is lost, and by a deadline. */
-static void test_free_at_the_end(void **state)
+static void the_end_of_a_request_may_free_the_client(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -348,7 +348,7 @@ static void test_free_at_the_end(void **state)
 	fixture_done(f);
 }
 
-static void test_renew(void **state)
+static void renewing_finishes_old_streams(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *watch, *next;
@@ -375,7 +375,7 @@ static void test_renew(void **state)
 }
 
 /* A path that died is found by PING, but only while somebody waits for an answer. */
-static void test_dead_path(void **state)
+static void a_dead_path_is_found_by_ping(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct sock_listener l;
@@ -410,7 +410,7 @@ static void test_dead_path(void **state)
 }
 
 /* A live path is asked now and then and never given up; after long idling the next request asks. */
-static void test_live_path(void **state)
+static void a_live_path_is_not_given_up(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *watch, *late;
@@ -433,7 +433,7 @@ static void test_live_path(void **state)
 	fixture_done(f);
 }
 
-static void test_connect_timeout(void **state)
+static void a_connection_that_never_stands(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct sock_listener l;
@@ -454,7 +454,7 @@ static void test_connect_timeout(void **state)
 	fixture_done(f);
 }
 
-static void test_not_http2(void **state)
+static void a_server_of_another_protocol(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct sock_listener l;
@@ -476,7 +476,7 @@ static void test_not_http2(void **state)
 	fixture_done(f);
 }
 
-static void test_bad_path(void **state)
+static void a_socket_path_that_cannot_be_dialled(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct h2_client_conf conf = { .unix_path =
@@ -495,7 +495,7 @@ static void test_bad_path(void **state)
 }
 
 /* Over TCP and TLS: names, addresses, a wrong certificate, a changed CA. */
-static void test_tls(void **state)
+static void tls_by_name_address_and_ca(void **state)
 {
 	struct cert ca = cert_make("ca", NULL, NULL, 3600),
 		    other = cert_make("o", NULL, NULL, 3600);
@@ -553,27 +553,27 @@ static void test_tls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exchange),
-		cmocka_unit_test(test_streams_max),
-		cmocka_unit_test(test_big_both_ways),
-		cmocka_unit_test(test_pause),
-		cmocka_unit_test(test_deadlines),
-		cmocka_unit_test(test_cancelled_at_the_deadline),
-		cmocka_unit_test(test_backoff),
-		cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_idle_close),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_early_answer),
-		cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_callbacks_may),
-		cmocka_unit_test(test_free_at_the_end),
-		cmocka_unit_test(test_renew),
-		cmocka_unit_test(test_dead_path),
-		cmocka_unit_test(test_live_path),
-		cmocka_unit_test(test_connect_timeout),
-		cmocka_unit_test(test_not_http2),
-		cmocka_unit_test(test_bad_path),
-		cmocka_unit_test(test_tls),
+		cmocka_unit_test(requests_share_one_connection),
+		cmocka_unit_test(more_than_allowed_wait_their_turn),
+		cmocka_unit_test(big_bodies_go_both_ways),
+		cmocka_unit_test(an_unread_answer_stalls_only_itself),
+		cmocka_unit_test(a_request_ends_at_its_deadline),
+		cmocka_unit_test(a_cancel_at_the_deadline_is_the_deadline),
+		cmocka_unit_test(tries_back_off_with_jitter),
+		cmocka_unit_test(a_lost_connection_fails_what_was_sent),
+		cmocka_unit_test(an_idle_close_is_not_dialled_again),
+		cmocka_unit_test(refused_requests_are_tried_again),
+		cmocka_unit_test(an_answer_before_the_body_is_sent),
+		cmocka_unit_test(a_cancelled_request_gets_no_callback),
+		cmocka_unit_test(callbacks_may_send_and_free_the_client),
+		cmocka_unit_test(the_end_of_a_request_may_free_the_client),
+		cmocka_unit_test(renewing_finishes_old_streams),
+		cmocka_unit_test(a_dead_path_is_found_by_ping),
+		cmocka_unit_test(a_live_path_is_not_given_up),
+		cmocka_unit_test(a_connection_that_never_stands),
+		cmocka_unit_test(a_server_of_another_protocol),
+		cmocka_unit_test(a_socket_path_that_cannot_be_dialled),
+		cmocka_unit_test(tls_by_name_address_and_ca),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
