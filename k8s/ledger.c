@@ -11,7 +11,7 @@
 
 #define LOCK_POLL_MS	  100u	/* while waiting for the hand-over: a call may be held meanwhile */
 #define YIELD_POLL_MS	  1000u /* while another instance has the ledger */
-#define YIELD_PATIENCE_MS 5000u /* the successor asked and did not take it: it is gone */
+#define YIELD_PATIENCE_MS 5000u /* the newcomer asked and did not take it: it is gone */
 #define OPEN_RETRY_MS	  5000u
 #define STALE_MS	  10u /* until a predecessor's worker has done its last */
 #define BODY_VERSION	  1

@@ -217,6 +217,52 @@ static void an_old_instance_asks_again_whoever_comes_back(void **state)
 	drains_behind_its_relay(f, &b);
 }
 
+/* Writes, and tries: of two that want the same, one only meets a conflict. */
+static uint64_t slice_writes(struct lab_node *n)
+{
+	const struct publisher_stats *p;
+	struct driver_facts facts;
+
+	driver_facts(n->driver, &facts);
+	p = facts.publisher;
+	return p->creates + p->updates + p->deletes + p->failures;
+}
+
+static void show_gpu(struct fixture *f, size_t i, bool present)
+{
+	f->lab->gpus.gpus[i].present = present;
+	lab_uevent(f->lab, f->lab->gpus.gpus[i].pci);
+	lab_pass(f->lab, 5000);
+	assert_int_equal(lab_published(f->lab), GPUS - !present);
+}
+
+/* Both see the GPUs, and would write the same: the one without the ledger does not even try. */
+static void one_of_two_instances_publishes(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+
+	start(f, &f->n, LAB_DRIVER, "old");
+	confirm(f, "old");
+	lab_pass(f->lab, 3000);
+	start(f, &f->n2, LAB_DRIVER, "new");
+	lab_pass(f->lab, 3000);
+	before = slice_writes(&f->n);
+	show_gpu(f, 1, false);
+	assert_int_equal(slice_writes(&f->n), before + 1);
+	assert_int_equal(slice_writes(&f->n2), 0);
+	confirm(f, "new"); /* it asks for the ledger */
+	lab_pass(f->lab, 3000);
+	assert_true(lab_node_ready(&f->n2));
+	show_gpu(f, 1, true);
+	assert_int_equal(slice_writes(&f->n), before + 1);
+	assert_int_equal(slice_writes(&f->n2), 1);
+	lab_node_kill(&f->n2);
+	lab_pass(f->lab, 10000); /* the old one has it back */
+	show_gpu(f, 1, false);
+	assert_int_equal(slice_writes(&f->n), before + 2);
+}
+
 static size_t sockets_of(struct fixture *f, const char *instance)
 {
 	char *service _mem_free_ =
@@ -279,6 +325,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(a_surge_upgrade),
 		TEST(a_surge_upgrade_that_fails),
+		TEST(one_of_two_instances_publishes),
 		TEST(a_wait_survives_a_hand_over),
 		TEST(a_wait_survives_a_hand_over_that_fails),
 		TEST(an_old_instance_stays_for_what_it_relays),
