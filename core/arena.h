@@ -6,7 +6,7 @@
 #include "core/sv.h"
 
 struct arena;
-struct arena *arena_new(size_t cap);
+struct arena *arena_new(size_t cap); /* bytes, of all that lives in it */
 void arena_free(struct arena **a);
 void arena_reset(struct arena *a);		  /* keeps the first block */
 void *arena_alloc(struct arena *a, size_t size);  /* zeroed, 16-aligned; NULL beyond the cap */

@@ -9,7 +9,7 @@
  * Each option is filled once from the best source that names it. `seen` remembers where a value
  * came from, since a flag may repeat and must not be overwritten by what ranks below it.
  */
-enum { HELP_COLUMN = 34, HELP_WIDTH = 100 };
+enum { HELP_COLUMN = 34, HELP_WIDTH = 100, HELP_MAX = 64 << 10 };
 enum { NS_PER_MS = 1000000 };
 
 struct parse {
@@ -379,4 +379,25 @@ void conf_help(const struct conf_option *table, size_t n, struct buf *out)
 		buf_putc(out, '\n');
 	}
 	buf_done(&text);
+}
+
+void conf_print_help(FILE *out, const struct conf_option *table, size_t n)
+{
+	struct buf text;
+
+	buf_init(&text, HELP_MAX);
+	conf_help(table, n, &text);
+	(void)fputs(buf_cstr(&text), out);
+	buf_done(&text);
+}
+
+const char *conf_env(const char *name)
+{
+	return getenv(name);
+}
+
+const char *conf_no_env(const char *name)
+{
+	(void)name;
+	return NULL;
 }

@@ -42,5 +42,9 @@ void conf_done(const struct conf_option *table, size_t n, void *options);
 /* One value in the same syntax. -EINVAL. */
 int conf_duration_ms(struct sv text, int64_t *ms) NODISCARD;
 struct buf;
-void conf_help(const struct conf_option *table, size_t n,
-	       struct buf *out); /* aligned, wrapped at 100 */
+/* The rows for --help: aligned, wrapped at 100. */
+void conf_help(const struct conf_option *table, size_t n, struct buf *out);
+void conf_print_help(FILE *out, const struct conf_option *table, size_t n);
+/* `env` for conf_parse(): the process's own; none, for a program that takes flags only. */
+const char *conf_env(const char *name);
+const char *conf_no_env(const char *name);

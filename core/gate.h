@@ -6,13 +6,14 @@ enum gate_stage { GATE_ALPHA, GATE_BETA, GATE_GA };
 struct gate {
 	const char *name;
 	enum gate_stage stage;
-	bool on; /* default */
-	bool
-	    absent; /* known by name but not built yet: naming it false is fine, true is an error */
+	bool on;     /* default */
+	bool absent; /* not built yet: naming it false is fine, true is an error */
 };
 
-/* Sets state[i] for table[i]. AllAlpha and AllBeta are understood. -EINVAL names the culprit and
- * what exists. */
+/*
+ * Sets state[i] for table[i]. AllAlpha and AllBeta are understood. -EINVAL: the text names the
+ * culprit and what exists.
+ */
 int gate_parse(const struct gate *table, size_t n, const char *text, bool *state,
 	       struct err *e) NODISCARD;
 /*

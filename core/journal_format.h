@@ -4,11 +4,11 @@
  *
  * File: one header line "tundra-journal <major>.<minor> <boot id>\n", then batches. A record is
  *   {u32 magic, u32 header crc, u64 seq, u16 kind, u16 key length, u32 body length, u32 body crc}
- *   key bytes, body bytes. The header (key included) has a CRC of its own, so a corrupt body still
- *   names the key that it quarantines. A batch ends in a commit record; what follows the last
- * commit is torn (a crash), what is wrong before it is corrupt (the disk). Bodies are opaque here;
- * their owner keeps fields it does not know. All integers little endian; the file moves between
- * hosts.
+ *   key bytes, body bytes
+ * All integers are little endian; the file moves between hosts. The header (key included) has a CRC
+ * of its own, so a corrupt body still names the key that it quarantines. A batch ends in a commit
+ * record; what follows the last commit is torn (a crash), what is wrong before it is corrupt (the
+ * disk). Bodies are opaque here; their owner keeps fields it does not know.
  *
  * The last batch is special, since nothing behind it proves that it ever reached the disk: if it is
  * damaged and one of its sectors ends in zeros, as a power cut leaves those it never wrote, the
@@ -74,8 +74,8 @@ struct journal_record {
 	uint64_t seq;
 	unsigned kind;
 	struct sv key, body;
-	size_t at,
-	    size;     /* where in the file; the header line's boot id comes as META with size 0 */
+	/* Where in the file; the header line's boot id comes as META with size 0. */
+	size_t at, size;
 	bool damaged; /* the body fails its CRC; with kind 0 the whole record is lost */
 };
 typedef void (*journal_walk_fn)(void *arg, const struct journal_record *r);

@@ -15,14 +15,15 @@ struct json; /* a node; belongs to its root */
 
 struct json_limits {
 	size_t bytes;
-	unsigned values,
-	    depth;     /* a key is no value; depth counts open brackets, <= JSON_DEPTH_MAX */
-	size_t memory; /* of the tree, in bytes; 0 = JSON_MEMORY */
+	unsigned values; /* a key is none */
+	unsigned depth;	 /* open brackets, <= JSON_DEPTH_MAX */
+	size_t memory;	 /* of the tree, in bytes; 0 = JSON_MEMORY */
 };
 enum { JSON_DEPTH_MAX = 128, JSON_MEMORY = 48 << 20 };
-extern const struct json_limits
-    json_limits_object; /* one API object: 3 MiB, 200 000 values, depth 64 */
-extern const struct json_limits json_limits_config; /* an opaque config: 10 KiB, 1000, 16 */
+/* One API object: 3 MiB, 200 000 values, depth 64. */
+extern const struct json_limits json_limits_object;
+/* An opaque configuration: 10 KiB, 1000 values, depth 16. */
+extern const struct json_limits json_limits_config;
 
 /*
  * 0, or -EINVAL / -E2BIG with the byte offset, if one place is at fault, in the text (never bytes

@@ -1,6 +1,5 @@
 #pragma once
-/* Where the world is mounted. One struct, handed down from main, so that a test gives another
- * world. */
+/* Where the world is mounted: one struct, handed down from main, so that a test gives another. */
 #include "core/base.h"
 
 struct roots {
@@ -8,12 +7,12 @@ struct roots {
 	const char *proc;	  /* /proc */
 	const char *sys;	  /* /sys */
 	const char *proc_devices; /* instead of <proc>/devices, for mock drivers; NULL */
-	const char
-	    *driver; /* driver root as this process sees it, e.g. /driver-root; "" = find it */
-	const char *driver_host; /* the same folder as the host sees it, e.g. / */
-	const char *plugins;	 /* /var/lib/kubelet/plugins */
-	const char *registry;	 /* /var/lib/kubelet/plugins_registry */
-	const char *cdi;	 /* /var/run/cdi */
-	const char *run;	 /* our own sockets: /run/tundra */
-	const char *boot_id;	 /* file, /proc/sys/kernel/random/boot_id */
+	/* Driver root as this process sees it ("/driver-root"; "" = find it), and as the host does.
+	 */
+	const char *driver, *driver_host;
+	const char *plugins;  /* /var/lib/kubelet/plugins */
+	const char *registry; /* /var/lib/kubelet/plugins_registry */
+	const char *cdi;      /* /var/run/cdi */
+	const char *run;      /* our own sockets: /run/tundra */
+	const char *boot_id;  /* file, /proc/sys/kernel/random/boot_id */
 };

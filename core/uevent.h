@@ -8,8 +8,10 @@
 #include "core/sv.h"
 
 struct uevent {
-	struct sv action, devpath, subsystem,
-	    pci_slot; /* "add", "/devices/...", "pci", "0000:65:00.0" */
+	struct sv action;    /* "add" */
+	struct sv devpath;   /* "/devices/..." */
+	struct sv subsystem; /* "pci" */
+	struct sv pci_slot;  /* "0000:65:00.0" */
 };
 struct uevent_watch;
 int uevent_open(void); /* descriptor or -errno */

@@ -36,7 +36,7 @@ struct inventory_conf {
 
 struct inventory *inventory_new(struct loop *l, const struct inventory_conf *conf);
 void inventory_free(struct inventory **inv);
-void inventory_start(struct inventory *inv);
+void inventory_start(struct inventory *inv); /* the first round; nothing is asked before */
 /* fn(arg, INVENTORY_CHANGED_*) on the loop, after the change. */
 void inventory_listen(struct inventory *inv, void (*fn)(void *arg, unsigned changed), void *arg);
 void inventory_unlisten(struct inventory *inv, void *arg);
@@ -57,7 +57,7 @@ struct gpu_device *inventory_get(struct inventory *inv, slab_handle handle);
 /* Edits that every container with a device of this vendor gets; NULL until ready. */
 const struct gpu_edits *inventory_common_edits(struct inventory *inv,
 					       const struct gpu_vendor *vendor);
-void inventory_rescan(struct inventory *inv, const char *why);
+void inventory_rescan(struct inventory *inv, const char *why); /* a round now; why: for the log */
 const struct gpu_vendor *const *inventory_vendors(const struct inventory *inv);
 /* For status and metrics. */
 struct inventory_worker {

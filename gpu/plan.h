@@ -41,6 +41,7 @@ void plan_run(struct plan *p, plan_fn fn, void *arg);
 void plan_undo(struct plan *p, plan_fn fn, void *arg);
 /* Results of the run that cannot be derived again (MIG ids; none for a full GPU) are part of it. */
 void plan_encode(const struct plan *p, struct buf *out);
+/* -EBADMSG: damaged. -ENOTSUP: of a vendor or an operation that this version does not know. */
 int plan_decode(struct inventory *inv, struct sv bytes, struct plan **out, struct err *e) NODISCARD;
 bool plan_needs_worker(const struct plan *p);
 
@@ -61,6 +62,7 @@ struct plan_op {
 	void (*cancel)(struct plan_step *s);		 /* with PLAN_PENDING only */
 };
 
+/* One more operation on `d`, behind the others. args: copied, PLAN_DATA_MAX bytes. -E2BIG. */
 int plan_add_step(struct plan *p, const struct gpu_device *d, const struct plan_op *op,
 		  struct sv args, struct err *e) NODISCARD;
 void plan_step_done(struct plan_step *s, int status, const struct err *e);

@@ -29,8 +29,7 @@ uint64_t worker_role_caps(const struct worker_role *r);	      /* bits by number 
  * that it can be handed on.
  */
 #define WORKER_SPAWNER "spawner"
-extern const struct worker_cap
-    worker_spawner_caps[]; /* beside those of all roles; NULL name ends */
+extern const struct worker_cap worker_spawner_caps[]; /* its own; NULL name ends */
 uint64_t worker_spawner_keeps(void);
 
 /* Gives up, for good, all that the role's row does not name. */

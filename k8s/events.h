@@ -18,6 +18,7 @@ struct events_object {
 };
 struct events *events_new(struct loop *l, struct api *api, const char *component, const char *node);
 void events_free(struct events **e);
+/* Type Warning; the reason is a row of k8s/reasons.c. `e` NULL: nobody is told. */
 void events_warn(struct events *e, const struct events_object *o, const char *reason,
 		 const char *fmt, ...) PRINTF(4, 5);
 void events_note(struct events *e, const struct events_object *o, const char *reason,

@@ -62,7 +62,7 @@ struct ledger_conf {
 	/* Asked before yielding: true when nothing is in flight; else ledger_settle() is called
 	 * later. */
 	bool (*may_yield)(void *arg);
-	/* For a new file: call put_live() for every claim, or for some and image_more(): journal.h.
+	/* For a new file: ledger_put_live() each claim, or some and ledger_image_more(): journal.h.
 	 */
 	void (*on_compact)(void *arg, struct ledger *l);
 	void *arg;

@@ -8,8 +8,7 @@
 struct ledger_file {
 	struct ledger_claim **claims; /* in byte order of UID */
 	size_t claims_n;
-	char **
-	    corrupt; /* UIDs whose record is damaged, in byte order; also freed by their deletion */
+	char **corrupt; /* UIDs whose record is damaged, in byte order; their deletion frees them */
 	size_t corrupt_n;
 	size_t lost; /* records damaged beyond their claim's name */
 	/* Below: of one that is open for writing. */

@@ -24,9 +24,8 @@ struct driver_conf {
 	const char *instance;
 	const char *boot_id;
 	const struct roots *roots;
-	const char
-	    *hook_source; /* program to copy into the plugin folder; NULL: hook_path is there */
-	const char *hook_path; /* as the host sees it; NULL: the copy in the plugin folder */
+	const char *hook_source; /* copied into the plugin folder; NULL: hook_path is there */
+	const char *hook_path;	 /* as the host sees it; NULL: the copy in the plugin folder */
 	struct api *api;
 	struct inventory *inventory;
 	struct worker *disk; /* not owned, as all above */
@@ -39,13 +38,16 @@ struct driver_conf {
 	void *in_use_ctx;
 };
 struct driver;
+/*
+ * Takes over what NVIDIA's driver prepared, opens the ledger, listens and registers. Negative with
+ * a text: a folder, a socket, the checkpoint or the ledger is in the way; nothing is left then.
+ */
 int driver_new(struct loop *l, const struct driver_conf *conf, struct driver **out,
 	       struct err *e) NODISCARD;
 void driver_free(struct driver **d);
 /* Ends waits, finishes what is in flight, then removes the sockets; slices stay. done() once. */
 void driver_drain(struct driver *d, void (*done)(void *arg), void *arg);
-/* Reasons why not ready, one per line. Readiness = registered and serving; devices are another
- * thing. */
+/* Registered, and the ledger open; `reasons` gets a line for what is not. Devices do not count. */
 bool driver_ready(const struct driver *d, struct buf *reasons);
 /* Writes no slices while held (nobody knows yet who serves the GPUs); the reason is for status. */
 void driver_hold_publishing(struct driver *d, const char *reason);

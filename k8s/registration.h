@@ -17,6 +17,7 @@ struct registration_conf {
 	void (*on_state)(void *arg, enum registration_state s);
 	void *arg;
 };
+/* Makes the socket: listen at `endpoint` before. Negative with a text. */
 int registration_new(struct loop *l, const struct registration_conf *conf,
 		     struct registration **out, struct err *e) NODISCARD;
 void registration_free(struct registration **r); /* removes the socket */

@@ -30,6 +30,7 @@ struct slice {
 	uint64_t digest;	   /* of the devices, as they mean, not as they are spelled */
 	size_t devices;
 };
+/* Never NULL: what is absent or wrong in the object reads as empty. */
 struct slice *slice_decode(const struct json *object, enum api_version v);
 void slice_free(struct slice **s);
 /* Equal for equal meaning: order of members, of quantities' spelling and of the version do not

@@ -14,6 +14,10 @@ void stats_free(struct stats **s);
 const struct metrics_desc *stats_table(size_t *n);
 /* Makes the series of a driver visible at zero, as upstream does at start. */
 void stats_driver(struct stats *s, const char *driver);
+/*
+ * Each takes what one module counts into the metrics: what happens at once (report, publish_failed)
+ * when it does, the others on a scrape. Strings are used during the call only.
+ */
 void stats_report(struct stats *s, const char *driver, const struct claim_report *r);
 void stats_inflight(struct stats *s, const char *driver, const char *operation, uint64_t n);
 void stats_prepared(struct stats *s, const char *driver, const char *node, size_t devices,

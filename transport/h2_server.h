@@ -4,8 +4,9 @@
  * Knows nothing of gRPC: grpc_server sits on it, and so may any other HTTP/2 service.
  *
  * A connection must finish TLS, preface and SETTINGS in time and must not leave a header block
- * half sent. At connections_max one that has said nothing for a second makes room for a newcomer,
- * else the one that is idle for longest.
+ * half sent. At connections_max the peer that holds most makes room for a newcomer (fair.h): with
+ * one that has said nothing for a second, else with the one that is idle for longest, and with one
+ * that is served only when it holds more than its share.
  * Idle connections have no timer: a kubelet keeps one open for days.
  */
 #include "core/loop.h"

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * Plain HTTP/1.1 for metrics, probes and status (libevent's evhttp). At most 64 connections, of
- * which the one that asked for nothing the longest makes room for a newcomer; GET and HEAD only,
- * 10 s of silence and 20 s for a request, 8 KiB of headers, no body.
+ * Plain HTTP/1.1 for metrics, probes and status (libevent's evhttp). At most 64 connections: the
+ * peer that holds most makes room for a newcomer with the one that asked for nothing the longest
+ * (fair.h). GET and HEAD only, 10 s of silence and 20 s for a request, 8 KiB of headers, no body.
  */
 #include "core/buf.h"
 #include "core/err.h"

@@ -11,10 +11,11 @@ enum {
 	FRACTION_DIGITS = 18, /* exact: 10^18 * 2^60 < 2^127; later digits only round up */
 	EXPONENT_MAX = 64,    /* beyond this everything is clamped or rounded to one nano */
 	NANO_DIGITS = 9,
+	NANOS = 1000000000, /* in one: 10^NANO_DIGITS */
 };
 typedef unsigned __int128 u128;
 
-static const u128 nanos_max = (u128)INT64_MAX * 1000000000u;
+static const u128 nanos_max = (u128)INT64_MAX * NANOS;
 
 static const struct {
 	const char *text;
@@ -139,7 +140,7 @@ int quantity_parse(struct sv text, struct quantity *out)
 		return r;
 	integer = scan_integer(&s);
 	if (integer <= INT64_MAX)
-		nanos = MIN(integer * 1000000000u + scan_fraction(&s), nanos_max);
+		nanos = MIN(integer * NANOS + scan_fraction(&s), nanos_max);
 	out->nanos = s.negative ? -(__int128)nanos : (__int128)nanos;
 	out->format = s.format;
 	return 0;
@@ -170,14 +171,14 @@ int quantity_read(const struct json *n, struct quantity *out)
 
 struct quantity quantity_bytes(uint64_t bytes)
 {
-	return (struct quantity){ .nanos = (__int128)MIN(bytes, (uint64_t)INT64_MAX) * 1000000000,
+	return (struct quantity){ .nanos = (__int128)MIN(bytes, (uint64_t)INT64_MAX) * NANOS,
 				  .format = QUANTITY_BINARY };
 }
 
 struct quantity quantity_count(int64_t n)
 {
 	/* The smallest int64 has no positive twin; the server clamps to the same bound. */
-	return (struct quantity){ .nanos = (__int128)MAX(n, -INT64_MAX) * 1000000000,
+	return (struct quantity){ .nanos = (__int128)MAX(n, -INT64_MAX) * NANOS,
 				  .format = QUANTITY_DECIMAL };
 }
 
@@ -188,9 +189,9 @@ int quantity_cmp(const struct quantity *a, const struct quantity *b)
 
 int quantity_i64(const struct quantity *q, int64_t *out)
 {
-	if (q->nanos % 1000000000)
+	if (q->nanos % NANOS)
 		return -ERANGE;
-	*out = (int64_t)(q->nanos / 1000000000);
+	*out = (int64_t)(q->nanos / NANOS);
 	return 0;
 }
 
@@ -244,11 +245,11 @@ static void put_binary(__int128 whole, char *out)
 
 void quantity_put(const struct quantity *q, char out[QUANTITY_TEXT_MAX])
 {
-	__int128 whole = q->nanos / 1000000000;
+	__int128 whole = q->nanos / NANOS;
 
 	if (!q->nanos)
 		(void)snprintf(out, QUANTITY_TEXT_MAX, "0");
-	else if (q->format == QUANTITY_BINARY && q->nanos % 1000000000 == 0 &&
+	else if (q->format == QUANTITY_BINARY && q->nanos % NANOS == 0 &&
 		 (whole >= 1024 || whole <= -1024))
 		put_binary(whole, out);
 	else /* small or fractional binary values are shown in SI, as the server does */

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * What was measured, one line each on stdout: "name value". Names are the keys of figures.py, which
+ * What was measured, one line each on stdout: "name value". Names are the keys of report.py, which
  * knows units, floors, budgets and what upstream's driver needs.
  */
 #include "core/base.h"

@@ -4,7 +4,6 @@
  */
 #include <stdio.h>
 
-#include "core/buf.h"
 #include "core/conf.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -48,20 +47,10 @@ static const struct {
 	int (*run)(struct bench *b, struct err *e);
 } commands[] = { { "drive", bench_drive }, { "idle", bench_idle } };
 
-static const char *no_env(const char *name)
-{
-	(void)name;
-	return NULL;
-}
-
 static int usage(const char *why)
 {
-	struct buf text;
-
-	buf_init(&text, 64 << 10);
-	conf_help(table, ARRAY_LEN(table), &text);
-	fprintf(stderr, "%s\nusage: tundra-bench drive|idle FLAGS\n\n%s", why, buf_cstr(&text));
-	buf_done(&text);
+	fprintf(stderr, "%s\nusage: tundra-bench drive|idle FLAGS\n\n", why);
+	conf_print_help(stderr, table, ARRAY_LEN(table));
 	return 2;
 }
 
@@ -89,7 +78,7 @@ int main(int argc, char **argv)
 	log_init(LOG_WARN, false, "tundra-bench");
 	if (argc < 2)
 		return usage("what is to be measured?");
-	if (conf_parse(table, ARRAY_LEN(table), argc - 1, argv + 1, no_env, &o, &e) < 0)
+	if (conf_parse(table, ARRAY_LEN(table), argc - 1, argv + 1, conf_no_env, &o, &e) < 0)
 		return usage(err_text(&e));
 	if (o.help || !o.programs || !o.kubeconfig || !o.admin || !o.gpus || !o.plugins ||
 	    !o.registry || !o.cdi || !o.memory || !o.node || !o.ns) {

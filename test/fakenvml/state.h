@@ -130,9 +130,8 @@ struct state {
 	uint64_t magic;
 	uint32_t layout;
 	uint32_t size;
-	uint32_t wake; /* futex */
-	uint32_t
-	    driver_gen; /* moves with every driver (un)load: sessions of an older one are dead */
+	uint32_t wake;	     /* futex */
+	uint32_t driver_gen; /* moves with each (un)load of the driver: older sessions are dead */
 	uint32_t driver_loaded;
 	uint32_t gpu_count; /* slots in use, present or not */
 	uint32_t seed;

@@ -28,12 +28,6 @@ static const struct gate gates[] = { { "Alpha", GATE_ALPHA, false, false },
 				     { "Beta", GATE_BETA, true, false },
 				     { "Later", GATE_ALPHA, false, true } };
 
-static const char *no_env(const char *name)
-{
-	(void)name;
-	return NULL;
-}
-
 static void command_line(struct sv text)
 {
 	char *argv[16] = { (char[]){ "x" } };
@@ -43,7 +37,7 @@ static void command_line(struct sv text)
 
 	while (text.n && argc < (int)ARRAY_LEN(argv))
 		argv[argc++] = sv_dup(sv_cut(&text, '\n'));
-	if (conf_parse(table, ARRAY_LEN(table), argc, argv, no_env, &o, &e))
+	if (conf_parse(table, ARRAY_LEN(table), argc, argv, conf_no_env, &o, &e))
 		must(*e.text && !o.text && !o.word && !o.list);
 	else
 		must(o.number >= 0 && o.number <= 9 && o.span >= 0);

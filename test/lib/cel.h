@@ -2,12 +2,13 @@
 /*
  * A little of CEL: what selectors of device classes and claims say about a device.
  *
- *   device.driver == 'd'                      device.attributes['d'].name == 'x'   (!= < <= > >=
- * in) device.capacity['d'].memory.compareTo(quantity('40Gi')) >= 0       isGreaterThan, isLessThan
+ *   device.driver == 'd'
+ *   device.attributes['d'].name == 'x'                     also != < <= > >= in
  *   device.attributes['d'].driverVersion.isGreaterThan(semver('580.0.0'))
- *   has(device.attributes['d'].name)          'name' in device.attributes['d']
- *   .startsWith() .endsWith() .contains() .matches() .lowerAscii()   && || ! ( ) [ 'a', 'b' ] true
- * 12
+ *   device.capacity['d'].memory.compareTo(quantity('40Gi')) >= 0
+ *   has(device.attributes['d'].name)                       or 'name' in device.attributes['d']
+ *   .startsWith() .endsWith() .contains() .matches() .lowerAscii() .isLessThan()
+ *   && || ! ( ) [ 'a', 'b' ] true 12
  *
  * Not here: arithmetic, ternaries, macros such as exists(), cel.bind, lists in attributes.
  */

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "core/buf.h"
 #include "core/conf.h"
 #include "core/fsx.h"
 #include "core/log.h"
@@ -267,20 +266,10 @@ static int run(struct scale *s, struct err *e)
 	return r;
 }
 
-static const char *no_env(const char *name)
-{
-	(void)name;
-	return NULL;
-}
-
 static int usage(const char *why)
 {
-	struct buf text;
-
-	buf_init(&text, 64 << 10);
-	conf_help(table, ARRAY_LEN(table), &text);
-	fprintf(stderr, "%s\nusage: tundra-scale FLAGS\n\n%s", why, buf_cstr(&text));
-	buf_done(&text);
+	fprintf(stderr, "%s\nusage: tundra-scale FLAGS\n\n", why);
+	conf_print_help(stderr, table, ARRAY_LEN(table));
 	return 2;
 }
 
@@ -311,7 +300,7 @@ int main(int argc, char **argv)
 
 	mem_install();
 	log_init(LOG_ERROR, false, "tundra-scale");
-	if (conf_parse(table, ARRAY_LEN(table), argc, argv, no_env, &o, &e) < 0)
+	if (conf_parse(table, ARRAY_LEN(table), argc, argv, conf_no_env, &o, &e) < 0)
 		return usage(err_text(&e));
 	if (o.help || !o.programs || !o.kubeconfig || !o.admin || !o.dir || !o.gpus || !o.node)
 		code = usage("a flag is missing");

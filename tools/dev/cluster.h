@@ -1,7 +1,9 @@
 #pragma once
 /*
  * The development cluster, put together: API server, controllers and one kubelet per node, below
- * one folder: DIR/kubeconfig                     for tundra node, kubectl and others
+ * one folder:
+ *
+ *     DIR/kubeconfig                     for tundra node, kubectl and others
  *     DIR/<node>/plugins_registry        where that node's kubelet looks for plugins
  *     DIR/<node>/plugins, cdi, run       made for the driver, which is told by its flags
  */

@@ -12,7 +12,7 @@
 #include "tools/dev/cluster.h"
 #include "tools/dev/demo.h"
 
-enum { EXIT_USAGE = 2, HELP_MAX = 64 << 10 };
+enum { EXIT_USAGE = 2 };
 
 struct options {
 	char *dir, *node, *faults, *manifests;
@@ -115,12 +115,6 @@ struct dev {
 	int code;
 };
 
-static const char *no_env(const char *name)
-{
-	(void)name;
-	return NULL;
-}
-
 /* who "": the demo itself speaks. */
 static void on_line(void *arg, const char *who, const char *line)
 {
@@ -214,18 +208,13 @@ static int run(struct dev *d, bool demo)
 
 static void usage(FILE *out)
 {
-	struct buf text;
-
-	buf_init(&text, HELP_MAX);
-	conf_help(table, ARRAY_LEN(table), &text);
 	(void)fprintf(out,
 		      "usage: tundra-dev up|demo --dir FOLDER [FLAGS]\n\n"
 		      "  up     an API server, a scheduler and kubelets in memory, until Ctrl-C\n"
 		      "  demo   the same, and pods that ask for GPUs as soon as a driver publishes "
 		      "them\n\n"
-		      "SIGUSR1: the API server is away; SIGUSR2: it is back\n\n%s",
-		      buf_cstr(&text));
-	buf_done(&text);
+		      "SIGUSR1: the API server is away; SIGUSR2: it is back\n\n");
+	conf_print_help(out, table, ARRAY_LEN(table));
 }
 
 int main(int argc, char **argv)
@@ -245,7 +234,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	demo = !strcmp(argv[1], "demo");
-	if (conf_parse(table, ARRAY_LEN(table), argc - 1, argv + 1, no_env, &d.o, &e) < 0) {
+	if (conf_parse(table, ARRAY_LEN(table), argc - 1, argv + 1, conf_no_env, &d.o, &e) < 0) {
 		(void)fprintf(stderr, "tundra-dev: %s\n", e.text);
 		return EXIT_USAGE;
 	}

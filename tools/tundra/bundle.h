@@ -32,6 +32,7 @@ extern const size_t bundle_parts_n;
 
 /* Values that are secret wherever they stand: our token and keys, the environment's. */
 void bundle_know(struct bundle *b, const char *const *environment);
+/* One file of the archive, its secrets taken out. What does not fit is noted in left_out. */
 void bundle_put(struct bundle *b, const char *name, struct sv content);
 /* The end of a file (of 4 MiB at most, in whole lines: half a line may hide what its other half was
  * called), or a line that says why there is none. */

@@ -1,7 +1,6 @@
 #include "core/loop.h"
 
 #include <event2/event.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -16,70 +15,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "test/unit/core/dies.h"
-
-/* What ran, in order: one letter each. */
-struct world {
-	struct loop *loop;
-	char trace[256];
-	size_t n;
-};
-
-struct actor {
-	struct world *w;
-	struct loop_timer timer;
-	struct loop_task task, *then;
-	struct loop_io io;
-	struct actor *other;
-	uint64_t delay_ms;
-	unsigned ready;
-	int fd, again;
-	char letter;
-};
-
-static void note(struct world *w, char c)
-{
-	must(w->n + 1 < sizeof(w->trace));
-	w->trace[w->n++] = c;
-	w->trace[w->n] = '\0';
-}
-
-static void on_actor(void *arg)
-{
-	struct actor *a = arg;
-
-	note(a->w, a->letter);
-	if (a->then)
-		loop_task_post(a->then);
-}
-
-static struct world *real_world(void)
-{
-	struct world *w = MEM_NEW(struct world);
-
-	w->loop = loop_new();
-	return w;
-}
-
-static struct world *virtual_world(void)
-{
-	struct world *w = MEM_NEW(struct world);
-
-	w->loop = loop_new_virtual(1000000, 42);
-	return w;
-}
-
-static void end_world(struct world *w)
-{
-	loop_free(&w->loop);
-	assert_null(w->loop);
-	loop_free(&w->loop);
-	mem_free(w);
-}
-
-static struct actor actor(struct world *w, char letter)
-{
-	return (struct actor){ .w = w, .letter = letter };
-}
+#include "test/unit/core/loop_world.h"
 
 /* Timers */
 
@@ -182,15 +118,6 @@ static void heap_survives_a_crowd(void **state)
 	assert_true(turns > 10);
 	mem_free(t);
 	end_world(w);
-}
-
-static void on_rearm(void *arg)
-{
-	struct actor *a = arg;
-
-	note(a->w, a->letter);
-	if (a->again-- > 0)
-		loop_timer_set(&a->timer, a->delay_ms);
 }
 
 /* A timer that re-arms itself with no delay lets descriptors and others run in between. */
@@ -382,22 +309,6 @@ static void loop_does_not_sleep_on_work(void **state)
 
 /* Descriptors */
 
-static void on_io(void *arg, unsigned ready)
-{
-	struct actor *a = arg;
-	char c;
-
-	a->ready |= ready;
-	if (ready & LOOP_READ) {
-		if (read(a->fd, &c, 1) == 1)
-			note(a->w, c);
-		else
-			note(a->w, '$');
-	}
-	if (ready & LOOP_WRITE)
-		note(a->w, '>');
-}
-
 static void descriptors_are_watched_as_wanted(void **state)
 {
 	struct world *w = virtual_world();
@@ -555,223 +466,6 @@ static void clock_stands_still_within_a_turn(void **state)
 	end_world(w);
 }
 
-/* The watchdog */
-
-struct culprit {
-	struct loop *loop;
-	struct loop_task task;
-	struct loop_timer timer;
-	uint64_t us;
-};
-
-static void burn(struct loop *l, uint64_t us)
-{
-	uint64_t from = loop_now_us(l);
-
-	while (loop_now_us(l) < from + us) {
-	}
-}
-
-static void on_heavy(void *arg)
-{
-	struct culprit *c = arg;
-
-	burn(c->loop, c->us);
-}
-
-static void on_light(void *arg)
-{
-	(void)arg;
-}
-
-static void free_heavy(void *arg)
-{
-	on_heavy(arg);
-}
-
-struct lines {
-	char last[1024];
-	size_t n;
-};
-
-static void on_line(void *arg, enum log_level level, struct sv line)
-{
-	struct lines *o = arg;
-
-	if (!memmem(line.p, line.n, "slow turn", 9))
-		return;
-	assert_int_equal(level, LOG_INFO);
-	assert_true(sv_copy(o->last, sizeof(o->last), line));
-	o->n++;
-}
-
-static const struct loop_slow *slow_named(struct loop *l, const char *name)
-{
-	const struct loop_stats *st = loop_stats(l);
-
-	for (size_t i = 0; i < st->slow_n; i++)
-		if (!strcmp(st->slow[i].name, name))
-			return &st->slow[i];
-	return NULL;
-}
-
-/* Between two light ones, by a task, a timer, a deferred free and a callback of another's. */
-static void watchdog_names_the_culprit(void **state)
-{
-	struct culprit c = { .loop = loop_new(), .us = 40000 };
-	struct loop_task before, after;
-	struct lines lines = { .n = 0 };
-
-	(void)state;
-	log_capture(on_line, &lines);
-	loop_task_init(&before, c.loop, LOOP_TICK, on_light, NULL);
-	loop_task_init(&c.task, c.loop, LOOP_TICK, on_heavy, &c);
-	loop_task_init(&after, c.loop, LOOP_FLUSH, on_light, NULL);
-	loop_task_post(&before);
-	loop_task_post(&c.task);
-	loop_task_post(&after);
-	loop_turn(c.loop, 0);
-	assert_non_null(slow_named(c.loop, "test_loop.c:on_heavy"));
-	assert_int_equal(slow_named(c.loop, "test_loop.c:on_heavy")->turns, 1);
-	assert_true(slow_named(c.loop, "test_loop.c:on_heavy")->max_us >= 40000);
-	assert_int_equal(lines.n, 1);
-	assert_non_null(strstr(lines.last, "longest=test_loop.c:on_heavy"));
-	assert_non_null(strstr(lines.last, "tasks=3"));
-	loop_timer_init(&c.timer, c.loop, on_heavy, &c);
-	loop_timer_set(&c.timer, 0);
-	loop_turn(c.loop, 0);
-	assert_int_equal(slow_named(c.loop, "test_loop.c:on_heavy")->turns, 2);
-	loop_defer_free(c.loop, &c, free_heavy);
-	loop_turn(c.loop, 0);
-	assert_int_equal(slow_named(c.loop, "loop.c:deferred frees")->turns, 1);
-	loop_foreign_begin(c.loop);
-	burn(c.loop, 6000);
-	loop_foreign_end(c.loop, "/metrics");
-	loop_turn(c.loop, 0);
-	assert_int_equal(slow_named(c.loop, "/metrics")->turns, 1);
-	assert_int_equal(loop_stats(c.loop)->slow_turns, 4);
-	assert_int_equal(lines.n, 1); /* the others came within 10 s of the first */
-	log_capture(NULL, NULL);
-	loop_free(&c.loop);
-}
-
-static void watchdog_counts_times(void **state)
-{
-	struct culprit c = { .loop = loop_new(), .us = 3000 };
-	const struct loop_stats *st = loop_stats(c.loop);
-	uint64_t sum = 0, over_2_ms = 0;
-
-	(void)state;
-	loop_task_init(&c.task, c.loop, LOOP_TICK, on_heavy, &c);
-	for (int i = 0; i < 10; i++) {
-		if (i % 2)
-			loop_task_post(&c.task);
-		loop_turn(c.loop, 0);
-	}
-	for (size_t i = 0; i < LOOP_BUCKETS; i++) {
-		sum += st->buckets[i];
-		if (i && loop_bounds_us[i - 1] >= 2000)
-			over_2_ms += st->buckets[i];
-	}
-	assert_int_equal(sum, 10);
-	assert_int_equal(st->turns, 10);
-	assert_true(over_2_ms >= 5 && over_2_ms < 10); /* a busy machine may add some */
-	assert_true(st->busy_us >= 15000);
-	loop_free(&c.loop);
-}
-
-static void on_blocked(void *arg)
-{
-	(void)arg;
-	usleep(LOOP_SLOW_US + 1000);
-}
-
-/* Sleeping in a callback is our own fault, whatever else runs. */
-static void blocking_is_not_preemption(void **state)
-{
-	struct loop *l = loop_new();
-	const struct loop_stats *st = loop_stats(l);
-	struct loop_task task;
-
-	(void)state;
-	loop_task_init(&task, l, LOOP_TICK, on_blocked, NULL);
-	for (int i = 0; i < 20; i++) {
-		loop_task_post(&task);
-		loop_turn(l, 0);
-	}
-	assert_int_equal(st->slow_turns, 20);
-	/* A busy machine may add some, never all. */
-	assert_true(st->preempted_turns < 10);
-	loop_free(&l);
-}
-
-/* Two processes on one processor: who is slow only because of the other is told apart. */
-static void preemption_is_told(void **state)
-{
-	struct culprit c = { .loop = loop_new(), .us = LOOP_SLOW_US + 3000 };
-	const struct loop_stats *st = loop_stats(c.loop);
-	cpu_set_t before, one;
-	pid_t rival;
-
-	(void)state;
-	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	rival = fork();
-	if (rival == 0) {
-		alarm(20);
-		for (;;) {
-		}
-	}
-	loop_task_init(&c.task, c.loop, LOOP_TICK, on_heavy, &c);
-	for (int i = 0; i < 300 && !st->preempted_turns; i++) {
-		loop_task_post(&c.task);
-		loop_turn(c.loop, 0);
-	}
-	kill(rival, SIGKILL);
-	assert_int_equal(waitpid(rival, NULL, 0), rival);
-	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-	assert_true(st->preempted_turns > 0);
-	assert_true(st->preempted_turns <= st->slow_turns);
-	loop_free(&c.loop);
-}
-
-/* A bounded set, whatever comes. */
-static void watchdog_names_are_bounded(void **state)
-{
-	struct loop *l = loop_new();
-	const struct loop_stats *st = loop_stats(l);
-	char name[32];
-
-	(void)state;
-	for (int i = 0; i < LOOP_SLOW_MAX + 5; i++) {
-		(void)snprintf(name, sizeof(name), "name %d", i);
-		loop_foreign_begin(l);
-		burn(l, LOOP_SLOW_US + 1000);
-		loop_foreign_end(l, name);
-		loop_turn(l, 0);
-	}
-	assert_int_equal(st->slow_n, LOOP_SLOW_MAX);
-	assert_string_equal(st->slow[0].name, "name 0");
-	assert_string_equal(st->slow[LOOP_SLOW_MAX - 1].name, "other");
-	assert_int_equal(st->slow[LOOP_SLOW_MAX - 1].turns, 6);
-	loop_free(&l);
-}
-
-static void waiting_is_not_work(void **state)
-{
-	struct world *w = real_world();
-	int i;
-
-	(void)state;
-	/* A busy machine may make some turns slow, but not all. */
-	for (i = 0; i < 20; i++)
-		assert_true(loop_turn(w->loop, 10));
-	assert_true(loop_stats(w->loop)->slow_turns < 20);
-	end_world(w);
-}
-
 static void delay_counts_from_now_outside_a_turn(void **state)
 {
 	struct world *w = real_world();
@@ -826,102 +520,6 @@ static void foreign_callbacks_see_the_time(void **state)
 	close(fds[1]);
 	end_world(w);
 }
-
-/* Virtual time */
-
-static void virtual_clock_jumps(void **state)
-{
-	struct world *w = virtual_world();
-	struct actor a = actor(w, 'a');
-
-	(void)state;
-	assert_int_equal(loop_now_ms(w->loop), 0);
-	assert_int_equal(loop_wall_ms(w->loop), 1000000);
-	a.again = 23;
-	a.delay_ms = 3600000;
-	loop_timer_init(&a.timer, w->loop, on_rearm, &a);
-	loop_timer_set(&a.timer, a.delay_ms);
-	assert_true(loop_turn(w->loop, 1000)); /* at most that far */
-	assert_int_equal(loop_now_ms(w->loop), 1000);
-	assert_string_equal(w->trace, "");
-	loop_run(w->loop);
-	assert_int_equal(w->n, 24);
-	assert_int_equal(loop_now_ms(w->loop), 24 * 3600000);
-	assert_int_equal(loop_now_us(w->loop), UINT64_C(24) * 3600000000);
-	assert_int_equal(loop_wall_ms(w->loop), 1000000 + 24 * 3600000);
-	loop_skew_wall(w->loop, -500000);
-	assert_int_equal(loop_wall_ms(w->loop), 500000 + 24 * 3600000);
-	assert_false(loop_turn(w->loop, 1000)); /* nothing left: the clock stays */
-	assert_int_equal(loop_now_ms(w->loop), 24 * 3600000);
-	end_world(w);
-}
-
-static void ready_descriptor_holds_the_clock(void **state)
-{
-	struct world *w = virtual_world();
-	struct actor a = actor(w, 'a'), t = actor(w, 't');
-	int pair[2];
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	a.fd = pair[0];
-	loop_io_init(&a.io, w->loop, pair[0], on_io, &a);
-	loop_io_want(&a.io, LOOP_READ);
-	loop_timer_init(&t.timer, w->loop, on_actor, &t);
-	loop_timer_set(&t.timer, 10);
-	assert_int_equal(write(pair[1], "123", 3), 3);
-	assert_true(loop_turn(w->loop, -1));
-	assert_true(loop_turn(w->loop, -1));
-	assert_true(loop_turn(w->loop, -1));
-	assert_int_equal(loop_now_ms(w->loop), 0);
-	assert_true(loop_turn(w->loop, -1));
-	assert_string_equal(w->trace, "123t");
-	loop_io_done(&a.io);
-	close(pair[0]);
-	close(pair[1]);
-	end_world(w);
-}
-
-static void dice_repeat_by_seed(void **state)
-{
-	struct loop *a = loop_new_virtual(0, 7), *b = loop_new_virtual(0, 7);
-	struct loop *c = loop_new_virtual(0, 8), *d = loop_new(), *e = loop_new();
-	uint64_t first = loop_random(a);
-	size_t i;
-
-	(void)state;
-	assert_true(loop_random(b) == first);
-	assert_true(loop_random(c) != first);
-	assert_true(loop_random(d) != loop_random(e));
-	for (i = 0; i < 1000; i++)
-		assert_true(loop_random(a) == loop_random(b));
-	loop_free(&a);
-	loop_free(&b);
-	loop_free(&c);
-	loop_free(&d);
-	loop_free(&e);
-}
-
-static void jitter_stays_in_range(void **state)
-{
-	struct loop *l = loop_new_virtual(0, 7);
-	uint64_t v, low = UINT64_MAX, high = 0;
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < 10000; i++) {
-		v = loop_jitter(l, 1000, 20);
-		low = MIN(low, v);
-		high = MAX(high, v);
-	}
-	assert_in_range(low, 800, 805);
-	assert_in_range(high, 1195, 1200);
-	assert_int_equal(loop_jitter(l, 1000, 0), 1000);
-	assert_int_equal(loop_jitter(l, 0, 50), 0);
-	loop_free(&l);
-}
-
-/* Ends and signals */
 
 static void on_stop(void *arg)
 {
@@ -1145,18 +743,8 @@ int main(void)
 		cmocka_unit_test(real_timer_is_punctual_and_wakes_once),
 		cmocka_unit_test(wait_is_bounded_on_request),
 		cmocka_unit_test(clock_stands_still_within_a_turn),
-		cmocka_unit_test(watchdog_names_the_culprit),
-		cmocka_unit_test(watchdog_counts_times),
-		cmocka_unit_test(blocking_is_not_preemption),
-		cmocka_unit_test(preemption_is_told),
-		cmocka_unit_test(watchdog_names_are_bounded),
-		cmocka_unit_test(waiting_is_not_work),
 		cmocka_unit_test(delay_counts_from_now_outside_a_turn),
 		cmocka_unit_test(foreign_callbacks_see_the_time),
-		cmocka_unit_test(virtual_clock_jumps),
-		cmocka_unit_test(ready_descriptor_holds_the_clock),
-		cmocka_unit_test(dice_repeat_by_seed),
-		cmocka_unit_test(jitter_stays_in_range),
 		cmocka_unit_test(stop_ends_after_the_turn),
 		cmocka_unit_test(signals_arrive_on_the_loop),
 		cmocka_unit_test(signal_may_end_itself),

@@ -21,6 +21,7 @@
 #include "core/mem.h"
 #include "core/spawner_message.h"
 #include "core/version.h"
+#include "test/unit/core/worker_methods.h"
 
 enum { WHO = 1, HANG, CRASH };
 enum { LOOK_MS = 10, LOOKS = 1000, CALL_MS = 10000, MANY = 40, FLOOD = 400 };
@@ -36,26 +37,6 @@ static int do_who(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *o
 		open += fcntl(i, F_GETFD) >= 0;
 	buf_printf(out, "%s %d %d", (const char *)ctx, (int)getppid(), open);
 	return 0;
-}
-
-static int do_hang(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)
-{
-	(void)ctx;
-	(void)body;
-	(void)deadline_ms;
-	(void)out;
-	while (pause() < 0) {
-	}
-	return 0;
-}
-
-static int do_crash(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)
-{
-	(void)ctx;
-	(void)body;
-	(void)deadline_ms;
-	(void)out;
-	_exit(3);
 }
 
 static const struct worker_method methods[] = {

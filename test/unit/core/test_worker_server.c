@@ -17,6 +17,7 @@
 #include "core/version.h"
 #include "core/worker.h"
 #include "core/worker_frame.h"
+#include "test/unit/core/worker_methods.h"
 
 /* Methods of the test's own worker, which is this program again (see main). */
 enum { ECHO = 1, FAIL, HANG, CRASH, BIG, NOTICE, DEADLINE, SLOW };
@@ -36,26 +37,6 @@ static int do_fail(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *
 	(void)deadline_ms;
 	buf_puts(out, "because");
 	return -ENODEV;
-}
-
-static int do_hang(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)
-{
-	(void)ctx;
-	(void)body;
-	(void)deadline_ms;
-	(void)out;
-	while (pause() < 0) {
-	}
-	return 0;
-}
-
-static int do_crash(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)
-{
-	(void)ctx;
-	(void)body;
-	(void)deadline_ms;
-	(void)out;
-	_exit(3);
 }
 
 static int do_big(void *ctx, struct sv body, uint32_t deadline_ms, struct buf *out)

@@ -1,10 +1,9 @@
 /* Watching folders and devices, on virtual time: how soon, how often, and what when a watch fails.
  */
-#include "test/unit/gpu/unit.h"
+#include "test/unit/gpu/events.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/fsx.h"
@@ -61,8 +60,7 @@ static struct world *world_new(void)
 	snprintf(w->folder, sizeof(w->folder), "/tmp/tundra-hot.XXXXXX");
 	assert_non_null(mkdtemp(w->folder));
 	snprintf(w->file, sizeof(w->file), "%s/nvidia0", w->folder);
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, w->uevents), 0);
+	uevents_open(w->uevents);
 	conf.roots = &w->roots;
 	conf.uevent_fd = w->uevents[1];
 	w->hotplug = hotplug_new(w->loop, &conf);
@@ -90,36 +88,9 @@ static void watch(struct world *w)
 	hotplug_watch(w->hotplug, w, &what, 1);
 }
 
-static void on_passed(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static void pass(struct world *w, uint64_t ms)
-{
-	struct loop_timer timer;
-	bool passed = false;
-
-	loop_timer_init(&timer, w->loop, on_passed, &passed);
-	loop_timer_set(&timer, ms);
-	while (!passed)
-		loop_turn(w->loop, -1);
-}
-
 static void touch(struct world *w)
 {
 	assert_int_equal(fsx_replace(w->file, SV("x"), 0644, 0), 0);
-}
-
-static void uevent(struct world *w, const char *pci)
-{
-	char bytes[256];
-	int n = snprintf(bytes, sizeof(bytes),
-			 "change@/devices/x%cACTION=change%cDEVPATH=/devices/x%cSUBSYSTEM=pci%c"
-			 "PCI_SLOT_NAME=%s",
-			 0, 0, 0, 0, pci);
-
-	assert_int_equal(send(w->uevents[0], bytes, (size_t)n + 1, 0), n + 1);
 }
 
 static void test_prompt(void **state)
@@ -129,14 +100,14 @@ static void test_prompt(void **state)
 	(void)state;
 	watch(w);
 	touch(w);
-	pass(w, 200);
+	pass_ms(w->loop, 200);
 	assert_int_equal(w->looks, 0);
-	pass(w, 100);
+	pass_ms(w->loop, 100);
 	assert_int_equal(w->looks, 1);
-	uevent(w, "0000:01:00.0");
-	uevent(w, "0000:02:00.0");
-	uevent(w, "0000:99:00.0"); /* nobody's */
-	pass(w, 1000);
+	uevents_tell(w->uevents, "0000:01:00.0");
+	uevents_tell(w->uevents, "0000:02:00.0");
+	uevents_tell(w->uevents, "0000:99:00.0"); /* nobody's */
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->looks, 2);
 	/* Each device is told, also of one burst. */
 	assert_int_equal(w->devices, 2);
@@ -154,13 +125,13 @@ static void test_paced_apart(void **state)
 	watch(w);
 	for (i = 0; i < 600; i++) {
 		touch(w);
-		pass(w, 500);
+		pass_ms(w->loop, 500);
 	}
 	assert_in_range(w->looks, 8, 20);
 	touch(w);
 	looks = w->looks;
-	uevent(w, "0000:01:00.0");
-	pass(w, HOTPLUG_MOST_MS);
+	uevents_tell(w->uevents, "0000:01:00.0");
+	pass_ms(w->loop, HOTPLUG_MOST_MS);
 	assert_int_equal(w->looks, looks + 1);
 	world_free(w);
 }
@@ -172,7 +143,7 @@ static unsigned echo(struct world *w)
 	uint64_t end = loop_now_ms(w->loop) + 600 * 1000;
 
 	while (loop_now_ms(w->loop) < end) {
-		pass(w, 700);
+		pass_ms(w->loop, 700);
 		if (w->looks != before)
 			touch(w);
 		before = w->looks;
@@ -209,17 +180,17 @@ static void test_watch_fails_for_now(void **state)
 	none.rlim_cur = (rlim_t)next;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	watch(w);
-	pass(w, HOTPLUG_REARM_MS + 1000);
+	pass_ms(w->loop, HOTPLUG_REARM_MS + 1000);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	touch(w);
 	assert_int_equal(w->looks, 0);
-	pass(w, HOTPLUG_REARM_MS + 1000);
+	pass_ms(w->loop, HOTPLUG_REARM_MS + 1000);
 	assert_int_equal(w->looks, 1);
 	touch(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->looks, 2);
 	/* A watch that works is left alone. */
-	pass(w, 10 * HOTPLUG_REARM_MS);
+	pass_ms(w->loop, 10 * HOTPLUG_REARM_MS);
 	assert_int_equal(w->looks, 2);
 	world_free(w);
 }

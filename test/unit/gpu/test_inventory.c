@@ -2,7 +2,7 @@
  * The inventory against a scripted worker on virtual time: who is listed, under which handle, what
  * is told to whom, and how often anything is asked.
  */
-#include "test/unit/gpu/unit.h"
+#include "test/unit/gpu/events.h"
 
 #include "core/fsx.h"
 #include "gpu/inventory.h"
@@ -36,8 +36,7 @@ static struct world *world_new(unsigned gpus)
 	w->loop = loop_new_virtual(1000, 1);
 	script_init(&w->script, w->loop, gpus);
 	w->roots = (struct roots){ .dev = "/nowhere", .proc = "/nowhere", .sys = "/nowhere" };
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, w->uevents), 0);
+	uevents_open(w->uevents);
 	return w;
 }
 
@@ -62,23 +61,6 @@ static void world_free(struct world *w)
 	mem_free(w);
 }
 
-static void on_passed(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-/* Lets `ms` of virtual time pass, and all that happens in it. */
-static void pass(struct world *w, uint64_t ms)
-{
-	struct loop_timer timer;
-	bool passed = false;
-
-	loop_timer_init(&timer, w->loop, on_passed, &passed);
-	loop_timer_set(&timer, ms);
-	while (!passed)
-		loop_turn(w->loop, -1);
-}
-
 static unsigned usable(struct world *w)
 {
 	unsigned n = 0;
@@ -100,21 +82,10 @@ static struct gpu_device *device(struct world *w, const char *name)
 	return d;
 }
 
-static void uevent(struct world *w, const char *pci)
-{
-	char bytes[256];
-	int n = snprintf(bytes, sizeof(bytes),
-			 "change@/devices/x%cACTION=change%cDEVPATH=/devices/x%cSUBSYSTEM=pci%c"
-			 "PCI_SLOT_NAME=%s",
-			 0, 0, 0, 0, pci);
-
-	assert_int_equal(send(w->uevents[0], bytes, (size_t)n + 1, 0), n + 1);
-}
-
 static void look(struct world *w)
 {
 	inventory_rescan(w->inv, "test");
-	pass(w, 500);
+	pass_ms(w->loop, 500);
 }
 
 /* ---- */
@@ -127,7 +98,7 @@ static void test_first_round(void **state)
 	w->script.env = "A=b";
 	world_start(w);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_STARTING);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(usable(w), 3);
 	assert_int_equal(w->devices, 1);
@@ -136,7 +107,7 @@ static void test_first_round(void **state)
 	assert_int_equal(w->script.queries, 3);
 	assert_int_equal(w->script.closes, 1); /* nothing is held open */
 	assert_string_equal(inventory_common_edits(w->inv, &nvidia_vendor)->env[0], "A=b");
-	pass(w, 3600 * 1000);
+	pass_ms(w->loop, 3600 * 1000);
 	assert_int_equal(w->script.opens, 1); /* an hour, and nobody asked again */
 	world_free(w);
 }
@@ -147,7 +118,7 @@ static void test_changes_are_told_once(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	look(w);
 	assert_int_equal(w->devices, 1);
 	w->script.env = "NEW=1";
@@ -169,7 +140,7 @@ static void test_handles_and_identity(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	handle = device(w, "gpu-1")->handle;
 	/* Gone, back with another minor number: the same device under another name. */
 	w->script.count = 1;
@@ -209,7 +180,7 @@ static void test_absent_are_bounded(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	for (i = 0; i < 100; i++) {
 		snprintf(w->script.gpus[0].uuid, sizeof(w->script.gpus[0].uuid), "GPU-x%u", i);
 		look(w);
@@ -230,7 +201,7 @@ static void test_trouble_comes_and_goes(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	w->script.gpus[1].state = GPU_QUERY_TROUBLE;
 	look(w);
 	d = device(w, "gpu-1");
@@ -258,7 +229,7 @@ static void test_trouble_from_the_start(void **state)
 	w->script.gpus[1].state = GPU_QUERY_TROUBLE;
 	w->script.gpus[1].shy = true;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(usable(w), 1);
 	assert_string_equal(device(w, "gpu-at-0000-01-00-0")->trouble, "script trouble");
 	/* The shy one is the address that the kernel lists and nobody answered for. */
@@ -279,7 +250,7 @@ static void test_kernel_sees_more(void **state)
 	w->script.seen = 3;
 	w->script.gpus[0].state = GPU_QUERY_SKIP; /* a display adapter: known, and not missed */
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(usable(w), 1);
 	assert_null(inventory_by_name(w->inv, SV("gpu-0")));
 	assert_non_null(strstr(device(w, "gpu-2")->trouble, "does not list it"));
@@ -293,7 +264,7 @@ static void test_retry(void **state)
 	(void)state;
 	w->script.gpus[1].state = GPU_QUERY_RETRY;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->script.queries, 4); /* three times, then believed */
 	assert_string_equal(device(w, "gpu-1")->trouble, "script trouble");
 	world_free(w);
@@ -307,18 +278,18 @@ static void test_hang_costs_only_itself(void **state)
 	w->script.seen = 4;
 	w->script.gpus[1].fault = SCRIPT_HANG;
 	world_start(w);
-	pass(w, 6500); /* 5 s, and a new process after its pause */
+	pass_ms(w->loop, 6500); /* 5 s, and a new process after its pause */
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(usable(w), 3);
 	assert_non_null(strstr(device(w, "gpu-1")->trouble, "did not answer for it within 5.0 s"));
 	assert_int_equal(w->script.starts, 2);
 	/* Asked again, last and ever more rarely. */
-	pass(w, 3600 * 1000);
+	pass_ms(w->loop, 3600 * 1000);
 	assert_in_range(w->script.opens, 6, 14);
 	assert_int_equal(usable(w), 3);
 	assert_int_equal(w->devices, 1);
 	w->script.gpus[1].fault = SCRIPT_FINE;
-	pass(w, 40 * 60 * 1000);
+	pass_ms(w->loop, 40 * 60 * 1000);
 	assert_int_equal(usable(w), 4);
 	world_free(w);
 }
@@ -329,18 +300,18 @@ static void test_known_gpu_hangs(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	w->script.gpus[0].fault = SCRIPT_HANG;
 	inventory_rescan(w->inv, "test");
-	pass(w, 9000);
+	pass_ms(w->loop, 9000);
 	assert_int_equal(usable(w), 2); /* once is no proof */
 	assert_int_equal(w->devices, 1);
-	pass(w, 30000); /* asked again after some 10 s */
+	pass_ms(w->loop, 30000); /* asked again after some 10 s */
 	assert_int_equal(usable(w), 1);
 	assert_int_equal(w->devices, 2);
 	w->script.gpus[0].fault = SCRIPT_FINE;
-	uevent(w, "0000:01:00.0");
-	pass(w, 7000); /* a probe that hangs may just be under way */
+	uevents_tell(w->uevents, "0000:01:00.0");
+	pass_ms(w->loop, 7000); /* a probe that hangs may just be under way */
 	assert_int_equal(usable(w), 2);
 	world_free(w);
 }
@@ -358,26 +329,26 @@ static void test_given_up_gpu_delays_nobody(void **state)
 	w->script.seen = 4;
 	w->script.gpus[1].fault = SCRIPT_HANG;
 	world_start(w);
-	pass(w, 60000); /* two strikes */
+	pass_ms(w->loop, 60000); /* two strikes */
 	assert_int_equal(usable(w), 3);
 	assert_int_equal(inventory_workers(w->inv, &worker, 1), 1);
 	timeouts = worker.stats->timeouts;
 	assert_in_range(timeouts, 2, 4);
 	queries = w->script.queries;
 	w->script.gpus[3].uuid_tail = 5;
-	uevent(w, "0000:04:00.0");
-	pass(w, 1000);
+	uevents_tell(w->uevents, "0000:04:00.0");
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->devices, 2);
 	assert_int_equal(w->script.queries, queries + 3);
 	assert_int_equal(worker.stats->timeouts, timeouts);
 	assert_non_null(strstr(device(w, "gpu-1")->trouble, "did not answer"));
 	/* An event of its own, though it never told its address: it is asked at once. */
-	uevent(w, "0000:02:00.0");
-	pass(w, 7000);
+	uevents_tell(w->uevents, "0000:02:00.0");
+	pass_ms(w->loop, 7000);
 	assert_int_equal(worker.stats->timeouts, timeouts + 1);
 	/* Well again, which its next turn shows: nobody's event put it off. */
 	w->script.gpus[1].fault = SCRIPT_FINE;
-	pass(w, 40 * 60 * 1000);
+	pass_ms(w->loop, 40 * 60 * 1000);
 	assert_int_equal(usable(w), 4);
 	world_free(w);
 }
@@ -389,11 +360,11 @@ static void test_hanging_gpu_keeps_its_name(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	w->script.gpus[0].minor = 1;
 	w->script.gpus[1].fault = SCRIPT_HANG;
 	inventory_rescan(w->inv, "test");
-	pass(w, 9000);
+	pass_ms(w->loop, 9000);
 	assert_int_equal(usable(w), 1);
 	assert_string_equal(device(w, "gpu-1")->pci, "0000:02:00.0");
 	world_free(w);
@@ -411,7 +382,7 @@ static void test_every_gpu_is_bad(void **state)
 	for (i = 0; i < 4; i++)
 		w->script.gpus[i].fault = faults[i];
 	world_start(w);
-	pass(w, 60000);
+	pass_ms(w->loop, 60000);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(usable(w), 0);
 	for (i = 0; i < 4; i++) {
@@ -430,7 +401,7 @@ static void test_worker_tells_nothing(void **state)
 	(void)state;
 	w->script.gpus[0].no_facts = true;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(usable(w), 0);
 	assert_true(*device(w, "gpu-0")->trouble);
 	world_free(w);
@@ -444,7 +415,7 @@ static void test_twins(void **state)
 	w->script.gpus[1].minor = 0; /* the name of the first */
 	memcpy(w->script.gpus[2].pci, w->script.gpus[0].pci, sizeof(w->script.gpus[0].pci));
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(usable(w), 1);
 	assert_string_equal(device(w, "gpu-0")->pci, "0000:01:00.0");
 	world_free(w);
@@ -457,12 +428,12 @@ static void test_session_dies(void **state)
 	(void)state;
 	w->script.gpus[1].state = GPU_QUERY_SESSION;
 	world_start(w);
-	pass(w, 3000);
+	pass_ms(w->loop, 3000);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_TROUBLE);
 	assert_non_null(strstr(inventory_reason(w->inv), "goes away again and again"));
 	assert_in_range(w->script.opens, 4, 12);
 	w->script.gpus[1].state = GPU_QUERY_OK;
-	pass(w, 60000);
+	pass_ms(w->loop, 60000);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(usable(w), 2);
 	world_free(w);
@@ -540,16 +511,16 @@ static void test_no_driver(void **state)
 	(void)state;
 	w->script.open_state = GPU_OPEN_NO_DRIVER;
 	world_start(w);
-	pass(w, 500);
+	pass_ms(w->loop, 500);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_NO_DRIVER);
 	assert_string_equal(inventory_reason(w->inv), "script says 1");
 	assert_int_equal(inventory_since_ms(w->inv), loop_now_ms(w->loop) - 500);
-	pass(w, 30 * 60 * 1000);
+	pass_ms(w->loop, 30 * 60 * 1000);
 	assert_in_range(w->script.opens, 25, 45); /* once a minute, no oftener */
 	assert_int_equal(w->states, 1);
 	opens = w->script.opens;
 	w->script.open_state = GPU_OPEN_READY;
-	pass(w, 75 * 1000);
+	pass_ms(w->loop, 75 * 1000);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(w->script.opens, opens + 1);
 	/* Unloaded: said at once; the devices are the publisher's to withdraw. */
@@ -572,19 +543,19 @@ static void test_unreachable(void **state)
 		struct world *w = world_new(2);
 
 		world_start(w);
-		pass(w, 1000);
+		pass_ms(w->loop, 1000);
 		assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 		w->script.open_fault = faults[i];
 		inventory_rescan(w->inv, "test");
 		/* Once is not enough to say so. */
-		pass(w, faults[i] == SCRIPT_HANG ? 61000 : 500);
+		pass_ms(w->loop, faults[i] == SCRIPT_HANG ? 61000 : 500);
 		assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
-		pass(w, 70000);
+		pass_ms(w->loop, 70000);
 		assert_int_equal(inventory_state(w->inv), INVENTORY_TROUBLE);
 		assert_true(*inventory_reason(w->inv));
 		assert_int_equal(usable(w), 2);
 		w->script.open_fault = SCRIPT_FINE;
-		pass(w, 130000);
+		pass_ms(w->loop, 130000);
 		assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 		assert_string_equal(inventory_reason(w->inv), "");
 		assert_int_equal(w->devices, 1);
@@ -601,12 +572,12 @@ static void test_bursts_are_one_look(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	for (i = 0; i < 20; i++) {
-		uevent(w, "0000:01:00.0");
-		pass(w, 10);
+		uevents_tell(w->uevents, "0000:01:00.0");
+		pass_ms(w->loop, 10);
 	}
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->script.opens, 2);
 	world_free(w);
 }
@@ -619,11 +590,11 @@ static void test_never_quiet(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	w->script.gpus[1].uuid_tail = 5;
 	for (i = 0; i < 9; i++) {
-		uevent(w, "0000:01:00.0");
-		pass(w, 100);
+		uevents_tell(w->uevents, "0000:01:00.0");
+		pass_ms(w->loop, 100);
 	}
 	assert_int_equal(w->devices, 2);
 	world_free(w);
@@ -635,11 +606,11 @@ static void test_foreign_events(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
-	uevent(w, "0000:99:00.0");
-	uevent(w, "nonsense");
+	pass_ms(w->loop, 1000);
+	uevents_tell(w->uevents, "0000:99:00.0");
+	uevents_tell(w->uevents, "nonsense");
 	assert_int_equal(send(w->uevents[0], "garbage", 7, 0), 7);
-	pass(w, 5000);
+	pass_ms(w->loop, 5000);
 	assert_int_equal(w->script.opens, 1);
 	world_free(w);
 }
@@ -658,13 +629,13 @@ static void test_new_card(void **state)
 	snprintf(path, sizeof(path), "%s/bus/pci/devices/0000:42:00.0/vendor", sys);
 	assert_int_equal(fsx_replace(path, SV("0x8086\n"), 0644, 0), 0);
 	world_start(w);
-	pass(w, 1000);
-	uevent(w, "0000:42:00.0");
-	pass(w, 2000);
+	pass_ms(w->loop, 1000);
+	uevents_tell(w->uevents, "0000:42:00.0");
+	pass_ms(w->loop, 2000);
 	assert_int_equal(w->script.opens, 1);
 	assert_int_equal(fsx_replace(path, SV("0x10de\n"), 0644, 0), 0);
-	uevent(w, "0000:42:00.0");
-	pass(w, 2000);
+	uevents_tell(w->uevents, "0000:42:00.0");
+	pass_ms(w->loop, 2000);
 	assert_int_equal(w->script.opens, 2);
 	world_free(w);
 	snprintf(path, sizeof(path), "rm -r %s", sys);
@@ -685,25 +656,25 @@ static void test_restless_folder(void **state)
 	snprintf(w->script.watch[0].folder, sizeof(w->script.watch[0].folder), "%s", folder);
 	snprintf(w->script.watch[0].prefix, sizeof(w->script.watch[0].prefix), "nvidia");
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	for (i = 0; i < 1200; i++) { /* ten minutes */
 		assert_int_equal(fsx_replace(path, SV("x"), 0644, 0), 0);
-		pass(w, 500);
+		pass_ms(w->loop, 500);
 	}
 	opens = w->script.opens;
 	assert_in_range(opens, 10, 40);
 	/* After a quiet while it is prompt again. */
-	pass(w, 200000);
+	pass_ms(w->loop, 200000);
 	opens = w->script.opens;
 	w->script.gpus[0].uuid_tail = 3;
 	assert_int_equal(fsx_replace(path, SV("x"), 0644, 0), 0);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->script.opens, opens + 1);
 	assert_int_equal(w->devices, 2);
 	/* What has another prefix does not matter. */
 	snprintf(path, sizeof(path), "%s/other", folder);
 	assert_int_equal(fsx_replace(path, SV("x"), 0644, 0), 0);
-	pass(w, 2000);
+	pass_ms(w->loop, 2000);
 	assert_int_equal(w->script.opens, opens + 1);
 	world_free(w);
 	snprintf(path, sizeof(path), "rm -r %s", folder);
@@ -723,14 +694,14 @@ static void test_noise_and_news(void **state)
 	w->script.watch_n = 1;
 	snprintf(w->script.watch[0].folder, sizeof(w->script.watch[0].folder), "%s", folder);
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	for (i = 0; i < 300; i++) {
 		assert_int_equal(fsx_replace(path, SV("x"), 0644, 0), 0);
-		pass(w, 500);
+		pass_ms(w->loop, 500);
 	}
 	w->script.gpus[1].uuid_tail = 5;
-	uevent(w, "0000:02:00.0");
-	pass(w, 1000);
+	uevents_tell(w->uevents, "0000:02:00.0");
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->devices, 2);
 	world_free(w);
 	snprintf(path, sizeof(path), "rm -r %s", folder);
@@ -744,7 +715,7 @@ static void test_unlisten_from_within(void **state)
 	(void)state;
 	w->leave = true;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->devices, 1);
 	w->script.gpus[0].uuid_tail = 1;
 	look(w);

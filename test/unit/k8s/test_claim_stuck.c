@@ -1,52 +1,15 @@
 /* Claims whose work never ends: each caller hears why before its deadline, and nothing is lost. */
-#include "k8s/claim.h"
+#include "test/unit/k8s/claim_world.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-
-#include "core/mem.h"
-#include "test/lib/node/lab.h"
-
-enum { DUE_MS = 45000 };
-
-struct fixture {
-	struct lab *lab;
-	struct lab_disk *disk;
-	struct lab_claims c;
-};
-
-static int setup(void **state)
+static int two_claims(void **state)
 {
-	struct fixture *f = MEM_NEW(struct fixture);
+	const struct fixture *f;
 
-	f->lab = lab_new(2, 1);
-	f->disk = lab_disk_new(f->lab);
-	lab_claims_start(&f->c, f->lab, f->disk, "one");
-	lab_pass(f->lab, 1000);
+	setup(state);
+	f = *state;
 	lab_claim(f->lab, "a", NULL, "gpu-0");
 	lab_claim(f->lab, "b", NULL, "gpu-1");
-	*state = f;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	lab_claims_stop(&f->c);
-	lab_free(&f->lab);
-	mem_free(f);
-	return 0;
-}
-
-static void expect_ok(struct fixture *f, struct lab_call *call)
-{
-	assert_true(lab_until_true(f->lab, &call->done, 1000));
-	assert_string_equal(call->error, "");
 }
 
 /* Behind the time that leaves its error a way back, and no earlier. */
@@ -58,16 +21,6 @@ static void expect_given_up(struct fixture *f, struct lab_call *call, const char
 	assert_true(lab_until_true(f->lab, &call->done, DUE_MS));
 	assert_non_null(strstr(call->error, part));
 	assert_int_equal(call->done_ms - began, DUE_MS - left_ms);
-}
-
-static void expect_nothing_left(struct fixture *f)
-{
-	lab_pass(f->lab, 60000);
-	assert_int_equal(claims_prepared(f->c.claims), 0);
-	assert_null(claims_holder(f->c.claims, "GPU-0000"));
-	assert_null(claims_holder(f->c.claims, "GPU-0001"));
-	assert_int_equal(lab_ledger_records(f->lab), 0);
-	assert_int_equal(lab_cdi_count(f->lab), 0);
 }
 
 static void break_disk(struct fixture *f, bool broken)
@@ -86,6 +39,7 @@ static void prepare_on_a_disk_that_stays_broken(void **state)
 	lab_prepare(&f->c, "a", NULL, &call);
 	expect_given_up(f, &call, "timed out waiting: ", CLAIM_MARGIN_MS);
 	break_disk(f, false);
+	lab_pass(f->lab, 60000);
 	expect_nothing_left(f);
 }
 
@@ -101,6 +55,7 @@ static void unprepare_on_a_disk_that_stays_broken(void **state)
 	expect_given_up(f, &call, "timed out waiting: ", 1000);
 	assert_string_equal(claims_holder(f->c.claims, "GPU-0000"), "uid-a");
 	break_disk(f, false);
+	lab_pass(f->lab, 60000);
 	expect_nothing_left(f);
 	lab_unprepare(&f->c, "a", NULL, &call); /* the kubelet asks again */
 	expect_ok(f, &call);
@@ -115,17 +70,18 @@ static void a_device_that_does_not_answer(void **state)
 	lab_prepare(&f->c, "b", NULL, &call);
 	expect_given_up(f, &call, "the device does not answer", CLAIM_MARGIN_MS);
 	lab_plans_release();
+	lab_pass(f->lab, 60000);
 	expect_nothing_left(f);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TWO(f) cmocka_unit_test_setup_teardown(f, two_claims, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(prepare_on_a_disk_that_stays_broken),
-		TEST(unprepare_on_a_disk_that_stays_broken),
-		TEST(a_device_that_does_not_answer),
+		TWO(prepare_on_a_disk_that_stays_broken),
+		TWO(unprepare_on_a_disk_that_stays_broken),
+		TWO(a_device_that_does_not_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

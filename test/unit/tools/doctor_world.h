@@ -18,12 +18,6 @@ struct world {
 	pid_t peer;		 /* a server in a process of its own; 0 = none */
 };
 
-static inline const char *no_env(const char *name)
-{
-	(void)name;
-	return NULL;
-}
-
 static inline void world_init(struct world *w, struct fake_node *node)
 {
 	char *argv[16], self[300];
@@ -45,7 +39,7 @@ static inline void world_init(struct world *w, struct fake_node *node)
 	    mem_printf("--kubelet-plugins-directory-path=%s/kubelet/plugins", node->root);
 	argv[argc++] =
 	    mem_printf("--kubelet-registrar-directory-path=%s/kubelet/registry", node->root);
-	if (node_options_parse(argc, argv, no_env, &w->o, &e) < 0)
+	if (node_options_parse(argc, argv, conf_no_env, &w->o, &e) < 0)
 		fail_msg("%s", e.text);
 	while (argc)
 		mem_free(argv[--argc]);

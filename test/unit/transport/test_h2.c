@@ -1,200 +1,6 @@
-#include "transport/h2.h"
+#include "test/unit/transport/h2_world.h"
 
 #include <errno.h>
-
-#include "frames.h"
-#include "lab.h"
-
-enum { CALLS_MAX = 2048, LIST_MAX = 16 * 1024, WINDOW = 65536 };
-
-/* One end: records what happened to each of its streams. */
-struct call {
-	struct h2_stream stream;
-	char head[512]; /* "name=value;" of the first block */
-	char tail[256];
-	struct buf body;
-	bool ended, closed;
-	uint32_t code;
-};
-struct end {
-	struct h2 *h2;
-	struct call *calls;
-	size_t n;
-	unsigned settings, goaways, pongs, outputs;
-	uint32_t goaway_code;
-	bool refuse; /* new streams */
-};
-
-static struct call *call_of(struct h2_stream *s)
-{
-	return container_of(s, struct call, stream);
-}
-
-static struct call *new_call(struct end *e)
-{
-	struct call *c = &e->calls[e->n++];
-
-	must(e->n <= CALLS_MAX);
-	buf_init(&c->body, 16 << 20);
-	return c;
-}
-
-static struct h2_stream *on_open(void *arg)
-{
-	struct end *e = arg;
-
-	return e->refuse ? NULL : &new_call(e)->stream;
-}
-
-static void on_headers(void *arg, struct h2_stream *s, const struct h2_header *h, size_t n,
-		       bool trailers)
-{
-	struct call *c = call_of(s);
-	char *to = trailers ? c->tail : c->head;
-	size_t size = trailers ? sizeof(c->tail) : sizeof(c->head), used = 0, i;
-
-	(void)arg;
-	for (i = 0; i < n && used < size; i++)
-		used += (size_t)snprintf(to + used, size - used, SV_FMT "=" SV_FMT ";",
-					 SV_ARG(h[i].name), SV_ARG(h[i].value));
-}
-
-static void on_data(void *arg, struct h2_stream *s, struct sv data)
-{
-	(void)arg;
-	assert_true(buf_put_sv(&call_of(s)->body, data));
-}
-
-static void on_end(void *arg, struct h2_stream *s)
-{
-	(void)arg;
-	assert_false(call_of(s)->ended);
-	call_of(s)->ended = true;
-}
-
-static void on_close(void *arg, struct h2_stream *s, uint32_t code)
-{
-	(void)arg;
-	assert_false(call_of(s)->closed);
-	assert_null(s->h2);
-	call_of(s)->closed = true;
-	call_of(s)->code = code;
-}
-
-static void on_settings(void *arg)
-{
-	((struct end *)arg)->settings++;
-}
-
-static void on_goaway(void *arg, uint32_t code, struct sv text)
-{
-	struct end *e = arg;
-
-	(void)text;
-	e->goaways++;
-	e->goaway_code = code;
-}
-
-static void on_pong(void *arg)
-{
-	((struct end *)arg)->pongs++;
-}
-
-static void on_output(void *arg)
-{
-	((struct end *)arg)->outputs++;
-}
-
-static const struct h2_events events = {
-	.on_open = on_open,
-	.on_headers = on_headers,
-	.on_data = on_data,
-	.on_end = on_end,
-	.on_close = on_close,
-	.on_settings = on_settings,
-	.on_goaway = on_goaway,
-	.on_pong = on_pong,
-	.on_output = on_output,
-};
-
-static void end_init(struct end *e, bool client)
-{
-	struct h2_conf conf = { .client = client,
-				.streams_max = 100,
-				.stream_window = WINDOW,
-				.conn_window = 1 << 20,
-				.headers_max = LIST_MAX,
-				.events = &events,
-				.arg = e };
-
-	*e = (struct end){ .calls = mem_calloc(CALLS_MAX, sizeof(struct call)) };
-	e->h2 = h2_new(&conf);
-}
-
-static void end_done(struct end *e)
-{
-	size_t i;
-
-	h2_abort(e->h2);
-	h2_free(&e->h2);
-	h2_free(&e->h2);
-	for (i = 0; i < e->n; i++) {
-		assert_true(e->calls[i].closed || !e->calls[i].stream.id);
-		buf_done(&e->calls[i].body);
-	}
-	mem_free(e->calls);
-}
-
-/* Moves bytes in pieces of `step` until both are quiet. */
-static void pump(struct end *a, struct end *b, size_t step)
-{
-	struct end *from = a, *to = b, *t;
-	int quiet = 0;
-	struct err e;
-	struct buf out;
-
-	while (quiet < 2) {
-		struct sv in;
-
-		buf_init(&out, 8 << 20);
-		h2_fill(from->h2, &out);
-		in = buf_sv(&out);
-		quiet = in.n ? 0 : quiet + 1;
-		while (in.n) {
-			size_t n = MIN(step, in.n);
-
-			/* Own memory of the very size, so that a read beyond is caught. */
-			char *piece = mem_dup(in.p, n);
-
-			assert_int_equal(h2_recv(to->h2, sv_make(piece, n), 0, &e), 0);
-			mem_free(piece);
-			in = sv_drop(in, n);
-		}
-		buf_done(&out);
-		t = from;
-		from = to;
-		to = t;
-	}
-}
-
-static const struct h2_header get[] = { { SV(":method"), SV("GET") },
-					{ SV(":scheme"), SV("http") },
-					{ SV(":path"), SV("/x") },
-					{ SV(":authority"), SV("h") } };
-static const struct h2_header tail[] = { { SV("grpc-status"), SV("0") } };
-static const struct h2_header none[1];
-
-static struct call *ask(struct end *client, struct sv body)
-{
-	struct call *c = new_call(client);
-
-	assert_int_equal(h2_request(client->h2, &c->stream, get, 4, !body.n), 0);
-	if (body.n) {
-		h2_write(&c->stream, body);
-		h2_end(&c->stream, NULL, 0);
-	}
-	return c;
-}
 
 /* A request with a body, an answer with body and trailers, in pieces of every size. */
 static void exchange(size_t step)
@@ -232,7 +38,7 @@ static void exchange(size_t step)
 	mem_free(body);
 }
 
-static void test_exchange(void **state)
+static void an_exchange_in_pieces_of_every_size(void **state)
 {
 	(void)state;
 	exchange(SIZE_MAX);
@@ -242,7 +48,7 @@ static void test_exchange(void **state)
 	exchange(16384);
 }
 
-static void test_short_forms(void **state)
+static void answers_without_body_or_trailers(void **state)
 {
 	struct end c, s;
 	struct call *q;
@@ -292,7 +98,7 @@ static void test_short_forms(void **state)
 }
 
 /* An answer before the request's end: the client is asked to stop, and both sides close. */
-static void test_early_answer(void **state)
+static void an_answer_before_the_end_of_the_request(void **state)
 {
 	char *body = lab_body(500000);
 	struct end c, s;
@@ -316,7 +122,7 @@ static void test_early_answer(void **state)
 	mem_free(body);
 }
 
-static void test_reset(void **state)
+static void a_reset_closes_both_sides(void **state)
 {
 	struct end c, s;
 	struct call *q, *unsent;
@@ -351,7 +157,7 @@ static void test_reset(void **state)
 	end_done(&s);
 }
 
-static void test_refused(void **state)
+static void a_refused_stream_leaves_the_connection(void **state)
 {
 	struct end c, s;
 	struct call *q;
@@ -374,7 +180,7 @@ static void test_refused(void **state)
 }
 
 /* A stream that is not read stops at its window; others on the connection go on. */
-static void test_pause(void **state)
+static void a_paused_stream_stops_at_its_window(void **state)
 {
 	char *body = lab_body(3 << 20);
 	struct end c, s;
@@ -408,7 +214,7 @@ static void test_pause(void **state)
 	mem_free(body);
 }
 
-static void test_ping_and_drain(void **state)
+static void a_drain_finishes_what_runs(void **state)
 {
 	struct end c, s;
 	struct call *q, *late;
@@ -449,7 +255,7 @@ static void test_ping_and_drain(void **state)
 }
 
 /* Streams above GOAWAY's last id were not seen: the client learns so. */
-static void test_goaway_refuses(void **state)
+static void streams_above_goaway_are_refused(void **state)
 {
 	struct end c, s;
 	struct call *q;
@@ -467,39 +273,8 @@ static void test_goaway_refuses(void **state)
 	end_done(&s);
 }
 
-/* ---- raw frames at the server ---- */
-
-static int feed(struct end *s, struct buf *in, uint64_t now_ms)
-{
-	struct err e;
-	int r = h2_recv(s->h2, buf_sv(in), now_ms, &e);
-
-	buf_clear(in);
-	return r;
-}
-
-static void raw_init(struct end *s, struct buf *in, struct buf *out)
-{
-	end_init(s, false);
-	buf_init(in, 16 << 20);
-	buf_init(out, 16 << 20);
-	put_hello(in);
-	assert_int_equal(feed(s, in, 0), 0);
-	h2_fill(s->h2, out);
-	buf_clear(out);
-}
-
-static void raw_done(struct end *s, struct buf *in, struct buf *out)
-{
-	end_done(s);
-	buf_done(in);
-	buf_done(out);
-}
-
-#define REQ ":method=POST;:scheme=http;:path=/p;:authority=a"
-
 /* The server answers a broken request with RST_STREAM(PROTOCOL_ERROR) and never shows it. */
-static void test_malformed(void **state)
+static void broken_requests_are_reset_unseen(void **state)
 {
 	static const char *const bad[] = { ":method=GET;:scheme=http", REQ ";Upper=x",
 					   REQ ";connection=x", REQ ";:path=/", REQ ";te=x" };
@@ -525,7 +300,7 @@ static void test_malformed(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_content_length(void **state)
+static void a_body_is_as_long_as_it_said(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -553,7 +328,7 @@ static void test_content_length(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_request_trailers(void **state)
+static void trailers_end_a_request(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -578,7 +353,7 @@ static void test_request_trailers(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_big_header_list(void **state)
+static void a_header_list_too_big_is_431(void **state)
 {
 	char *big = lab_body(LIST_MAX);
 	struct buf in, out, block;
@@ -609,188 +384,6 @@ static void test_big_header_list(void **state)
 	raw_done(&s, &in, &out);
 }
 
-/* Sends `n` of one frame at once and tells whether the server took offence. */
-static bool floods(unsigned type, unsigned flags, uint32_t stream, struct sv payload, size_t n,
-		   size_t per_turn)
-{
-	struct buf in, out;
-	bool calm = false;
-	struct frame f;
-	struct end s;
-	size_t i;
-
-	raw_init(&s, &in, &out);
-	put_headers(&in, 1, REQ, false);
-	assert_int_equal(feed(&s, &in, 0), 0);
-	for (i = 0; i < n && !calm; i++) {
-		put_frame(&in, type, flags, stream, payload);
-		if (i % per_turn + 1 < per_turn && i + 1 < n)
-			continue;
-		calm = feed(&s, &in, 0) < 0;
-		buf_clear(&out);
-		h2_fill(s.h2, &out);
-		calm |= find_frame(buf_sv(&out), F_GOAWAY, 0, &f) &&
-			frame_u32(&f, 4) == H2_ENHANCE_YOUR_CALM;
-	}
-	raw_done(&s, &in, &out);
-	return calm;
-}
-
-static void test_floods(void **state)
-{
-	struct sv eight = SV("12345678"), four = SV("\0\0\0\1"), five = SV("\0\0\0\0\1");
-
-	(void)state;
-	assert_true(floods(F_PING, 0, 0, eight, 5000, 100));
-	assert_true(floods(F_PING, 0, 0, eight, 5000, 5000));
-	assert_true(floods(F_PING, F_ACK, 0, eight, 5000, 100));
-	assert_true(floods(0x7e, 0, 0, eight, 5000, 100)); /* a type that nobody knows */
-	assert_true(floods(F_SETTINGS, 0, 0, SV_NONE, 5000, 100));
-	assert_true(floods(F_DATA, 0, 1, SV_NONE, 5000, 100));
-	assert_true(floods(F_WINDOW, 0, 0, four, 5000, 100));
-	assert_true(floods(F_PRIORITY, 0, 7, five, 5000, 100));
-	/* What a busy but sane peer sends is far from it. */
-	assert_false(floods(F_PING, 0, 0, eight, 500, 1));
-	assert_false(floods(F_DATA, 0, 1, SV("x"), 20000, 100));
-}
-
-/*
- * Requests beyond the limit, by a client that does not acknowledge our SETTINGS: nghttp2 answers
- * each with a reset that waits for a peer that may not read.
- */
-static void test_refused_requests_flood(void **state)
-{
-	struct buf in, out;
-	struct frame f;
-	struct end s;
-	uint32_t id;
-
-	(void)state;
-	raw_init(&s, &in, &out);
-	for (id = 1; id < 2 * 20000; id += 2)
-		put_headers(&in, id, REQ, true);
-	while (buf_len(&in)) {
-		size_t n = MIN(buf_len(&in), (size_t)16384);
-		struct err e;
-
-		assert_int_equal(h2_recv(s.h2, sv_make(buf_sv(&in).p, n), 0, &e), 0);
-		buf_take(&in, n);
-	}
-	assert_int_equal(s.n, 100);
-	for (;;) {
-		size_t before = buf_len(&out);
-		struct buf piece;
-
-		buf_init(&piece, 1 << 20);
-		h2_fill(s.h2, &piece);
-		assert_true(buf_put_sv(&out, buf_sv(&piece)));
-		buf_done(&piece);
-		if (buf_len(&out) == before)
-			break;
-	}
-	assert_true(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
-	assert_int_equal(frame_u32(&f, 4), H2_ENHANCE_YOUR_CALM);
-	/* A few thousand resets of 13 bytes, not 20 000. */
-	assert_true(buf_len(&out) < (size_t)3000 * 13);
-	raw_done(&s, &in, &out);
-}
-
-/* Interim answers without end bring a client nothing. */
-static void test_interim_flood(void **state)
-{
-	struct buf in, out;
-	struct end c;
-	struct err e;
-	int i;
-
-	(void)state;
-	end_init(&c, true);
-	buf_init(&in, 1 << 20);
-	buf_init(&out, 1 << 20);
-	(void)ask(&c, SV_NONE);
-	h2_fill(c.h2, &out);
-	put_frame(&in, F_SETTINGS, 0, 0, SV_NONE);
-	for (i = 0; i < 5000; i++)
-		put_headers(&in, 1, ":status=103", false);
-	assert_int_equal(h2_recv(c.h2, buf_sv(&in), 0, &e), 0);
-	h2_fill(c.h2, &out);
-	assert_true(h2_done(c.h2));
-	assert_string_equal(c.calls[0].head, "");
-	buf_done(&in);
-	buf_done(&out);
-	end_done(&c);
-}
-
-/* A PING for each message, as grpc-go's bandwidth estimator sends them, is never a flood. */
-static void test_ping_per_data(void **state)
-{
-	struct buf in, out;
-	struct frame f;
-	struct end s;
-	int i;
-
-	(void)state;
-	raw_init(&s, &in, &out);
-	for (i = 0; i < 20000; i++) {
-		if (i % 500 == 0)
-			put_headers(&in, (uint32_t)(i / 500 * 2 + 1), REQ, false);
-		put_frame(&in, F_DATA, 0, (uint32_t)(i / 500 * 2 + 1), SV("x"));
-		put_frame(&in, F_PING, 0, 0, SV("\2\4\20\20\11\16\7\7"));
-		put_frame(&in, F_WINDOW, 0, 0, SV("\0\0\0\1"));
-		assert_int_equal(feed(&s, &in, 0), 0);
-		h2_fill(s.h2, &out);
-		assert_true(find_frame(buf_sv(&out), F_PING, 0, &f));
-		assert_int_equal(f.flags, F_ACK);
-		assert_memory_equal(f.payload.p, "\2\4\20\20\11\16\7\7", 8);
-		assert_false(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
-		buf_clear(&out);
-	}
-	raw_done(&s, &in, &out);
-}
-
-/* The stock of patience grows back with time. */
-static void test_calm_refills(void **state)
-{
-	struct buf in, out;
-	struct end s;
-	int i, j;
-
-	(void)state;
-	raw_init(&s, &in, &out);
-	for (i = 0; i < 50; i++) {
-		for (j = 0; j < 90; j++)
-			put_frame(&in, F_PING, 0, 0, SV("12345678"));
-		assert_int_equal(feed(&s, &in, (uint64_t)i * 1000), 0);
-		h2_fill(s.h2, &out);
-		buf_clear(&out);
-	}
-	assert_int_equal(s.goaways, 0);
-	assert_false(h2_done(s.h2));
-	raw_done(&s, &in, &out);
-}
-
-static void test_rapid_reset(void **state)
-{
-	struct buf in, out;
-	struct frame f;
-	struct end s;
-	uint32_t id;
-
-	(void)state;
-	raw_init(&s, &in, &out);
-	for (id = 1; id < 4000; id += 2) {
-		put_headers(&in, id, REQ, false);
-		put_frame(&in, F_RST, 0, id, SV("\0\0\0\10"));
-		assert_int_equal(feed(&s, &in, 0), 0);
-		h2_fill(s.h2, &out);
-		if (h2_done(s.h2))
-			break;
-	}
-	assert_true(id > 1000 && id < 2200);
-	assert_true(find_frame(buf_sv(&out), F_GOAWAY, 0, &f));
-	raw_done(&s, &in, &out);
-}
-
 /* Feeds one byte at a time, then says what the server thinks of it. */
 static bool refuses(struct end *s, struct buf *in, struct buf *out, unsigned type, uint32_t id,
 		    struct frame *f)
@@ -806,7 +399,7 @@ static bool refuses(struct end *s, struct buf *in, struct buf *out, unsigned typ
 	return find_frame(buf_sv(out), type, id, f);
 }
 
-static void test_closed_streams(void **state)
+static void frames_on_closed_streams_are_told_apart(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -852,7 +445,7 @@ static void test_closed_streams(void **state)
 }
 
 /* After the last GOAWAY new streams are ignored, with all that belongs to them. */
-static void test_closed_after_goaway(void **state)
+static void new_streams_after_goaway_are_ignored(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -875,7 +468,7 @@ static void test_closed_after_goaway(void **state)
 	raw_done(&s, &in, &out);
 }
 
-static void test_bad_preface(void **state)
+static void another_protocol_is_refused(void **state)
 {
 	struct buf in, out;
 	struct end s;
@@ -890,7 +483,7 @@ static void test_bad_preface(void **state)
 }
 
 /* A frame that breaks the connection: GOAWAY, then nothing is wanted any more. */
-static void test_connection_error(void **state)
+static void a_frame_that_breaks_the_connection_ends_it(void **state)
 {
 	struct buf in, out;
 	struct frame f;
@@ -909,7 +502,7 @@ static void test_connection_error(void **state)
 }
 
 /* Every byte of garbage behind a good start is survived. */
-static void test_garbage(void **state)
+static void garbage_is_survived(void **state)
 {
 	struct buf in, out;
 	struct end s;
@@ -934,29 +527,23 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exchange),
-		cmocka_unit_test(test_short_forms),
-		cmocka_unit_test(test_early_answer),
-		cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_pause),
-		cmocka_unit_test(test_ping_and_drain),
-		cmocka_unit_test(test_goaway_refuses),
-		cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_content_length),
-		cmocka_unit_test(test_request_trailers),
-		cmocka_unit_test(test_big_header_list),
-		cmocka_unit_test(test_floods),
-		cmocka_unit_test(test_ping_per_data),
-		cmocka_unit_test(test_interim_flood),
-		cmocka_unit_test(test_refused_requests_flood),
-		cmocka_unit_test(test_calm_refills),
-		cmocka_unit_test(test_rapid_reset),
-		cmocka_unit_test(test_closed_streams),
-		cmocka_unit_test(test_closed_after_goaway),
-		cmocka_unit_test(test_bad_preface),
-		cmocka_unit_test(test_connection_error),
-		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(an_exchange_in_pieces_of_every_size),
+		cmocka_unit_test(answers_without_body_or_trailers),
+		cmocka_unit_test(an_answer_before_the_end_of_the_request),
+		cmocka_unit_test(a_reset_closes_both_sides),
+		cmocka_unit_test(a_refused_stream_leaves_the_connection),
+		cmocka_unit_test(a_paused_stream_stops_at_its_window),
+		cmocka_unit_test(a_drain_finishes_what_runs),
+		cmocka_unit_test(streams_above_goaway_are_refused),
+		cmocka_unit_test(broken_requests_are_reset_unseen),
+		cmocka_unit_test(a_body_is_as_long_as_it_said),
+		cmocka_unit_test(trailers_end_a_request),
+		cmocka_unit_test(a_header_list_too_big_is_431),
+		cmocka_unit_test(frames_on_closed_streams_are_told_apart),
+		cmocka_unit_test(new_streams_after_goaway_are_ignored),
+		cmocka_unit_test(another_protocol_is_refused),
+		cmocka_unit_test(a_frame_that_breaks_the_connection_ends_it),
+		cmocka_unit_test(garbage_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,223 +1,12 @@
-#include "transport/h2_client.h"
+#include "test/unit/transport/h2_client_world.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "certs.h"
-#include "lab.h"
-#include "transport/h2_server.h"
 #include "transport/sock.h"
 #include "transport/tls.h"
 
-enum { MANY = 3000, BIG = 8 << 20 };
-
-/* What became of one request. */
-struct req {
-	struct h2_request *r;
-	struct fixture *f;
-	int http;
-	size_t body, datas;
-	char tail[64], text[256];
-	bool ended, sent, free_client, cancel_self, chain;
-	int status;
-};
-
-struct fixture {
-	struct loop *loop;
-	struct h2_server *server;
-	struct h2_client *client;
-	struct h2_call *kept[MANY]; /* by /hang and /big */
-	size_t kept_n, heads, now, most;
-	unsigned streams_max;
-	struct buf states; /* one letter per change */
-	struct req reqs[MANY];
-	size_t n;
-	char dir[64], sock[96];
-};
-
-/* The server: /echo, /hang, /big (kept and fed by the test), /refuse. */
-static void on_head(void *arg, struct h2_call *c, const struct h2_head *head)
-{
-	struct fixture *f = arg;
-
-	f->heads++;
-	f->now++;
-	f->most = MAX(f->most, f->now);
-	if (sv_eqs(head->path, "/refuse")) {
-		h2_call_reset(c, H2_REFUSED_STREAM);
-	} else if (sv_eqs(head->path, "/calm")) {
-		h2_call_reset(c, H2_ENHANCE_YOUR_CALM);
-	} else if (sv_eqs(head->path, "/early")) {
-		f->kept[f->kept_n++] = c; /* its body is not echoed */
-		h2_call_respond(c, 413, NULL, 0, true);
-	} else if (!sv_eqs(head->path, "/echo")) {
-		assert_true(f->kept_n < MANY);
-		f->kept[f->kept_n++] = c;
-	} else {
-		h2_call_respond(c, 200, NULL, 0, false);
-	}
-}
-
-static bool is_kept(const struct fixture *f, const struct h2_call *c)
-{
-	size_t i;
-
-	for (i = 0; i < f->kept_n; i++)
-		if (f->kept[i] == c)
-			return true;
-	return false;
-}
-
-static void on_body(void *arg, struct h2_call *c, struct sv data)
-{
-	if (!is_kept(arg, c))
-		h2_call_write(c, data);
-}
-
-static void on_body_end(void *arg, struct h2_call *c)
-{
-	static const struct h2_header tail[] = { { SV("tail"), SV("yes") } };
-
-	if (!is_kept(arg, c))
-		h2_call_end(c, tail, 1);
-}
-
-static void on_gone(void *arg, struct h2_call *c)
-{
-	struct fixture *f = arg;
-	size_t i;
-
-	f->now--;
-	for (i = 0; i < f->kept_n; i++)
-		if (f->kept[i] == c)
-			f->kept[i] = NULL;
-}
-
-static const struct h2_server_events events = { on_head, on_body, on_body_end, on_gone };
-
-static void server_start(struct fixture *f)
-{
-	struct h2_server_conf conf = {
-		.events = &events, .arg = f, .streams_max = f->streams_max, .queued_max = 64 << 20
-	};
-	struct err e;
-
-	f->server = h2_server_new(f->loop, &conf);
-	if (h2_server_listen_unix(f->server, f->sock, 0600, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static void on_state(void *arg, enum h2_client_state s)
-{
-	buf_putc(&((struct fixture *)arg)->states, "icuw"[s]);
-}
-
-static struct fixture *fixture_new(void)
-{
-	struct fixture *f = MEM_NEW(struct fixture);
-	struct h2_client_conf conf = { .unix_path = f->sock };
-
-	f->loop = loop_new_virtual(0, 11);
-	buf_init(&f->states, 65536);
-	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/test_h2c.XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	(void)snprintf(f->sock, sizeof(f->sock), "%s/s.sock", f->dir);
-	f->client = h2_client_new(f->loop, &conf);
-	h2_client_on_state(f->client, on_state, f);
-	return f;
-}
-
-static void fixture_done(struct fixture *f)
-{
-	h2_client_free(&f->client);
-	h2_client_free(&f->client);
-	h2_server_free(&f->server);
-	lab_settle(f->loop);
-	loop_free(&f->loop);
-	buf_done(&f->states);
-	assert_int_equal(rmdir(f->dir), 0);
-	mem_free(f);
-}
-
-static struct req *send_to(struct fixture *f, const char *path, struct sv body, uint64_t timeout);
-
-static void on_resp(void *arg, int status, const struct h2_header *h, size_t n)
-{
-	struct req *q = arg;
-
-	(void)h;
-	assert_true(n >= 1);
-	assert_int_equal(q->http, 0);
-	q->http = status;
-}
-
-static void on_data(void *arg, struct sv data)
-{
-	struct req *q = arg;
-
-	q->body += data.n;
-	q->datas++;
-	if (q->cancel_self) {
-		h2_request_cancel(q->r);
-		q->ended = true;
-	}
-	if (q->free_client)
-		h2_client_free(&q->f->client);
-}
-
-static void on_trailers(void *arg, const struct h2_header *h, size_t n)
-{
-	struct req *q = arg;
-
-	assert_int_equal(n, 1);
-	(void)snprintf(q->tail, sizeof(q->tail), SV_FMT "=" SV_FMT, SV_ARG(h->name),
-		       SV_ARG(h->value));
-}
-
-static void on_end(void *arg, int status, bool sent, const struct err *e)
-{
-	struct req *q = arg;
-
-	assert_false(q->ended);
-	q->ended = true;
-	q->status = status;
-	q->sent = sent;
-	(void)snprintf(q->text, sizeof(q->text), "%s", err_text(e));
-	if (q->chain)
-		(void)send_to(q->f, "/echo", SV("next"), 0);
-	if (q->free_client)
-		h2_client_free(&q->f->client);
-}
-
-static struct req *send_to(struct fixture *f, const char *path, struct sv body, uint64_t timeout)
-{
-	struct h2_header h[] = { { SV("accept"), SV("application/json") },
-				 { SV("authorization"), SV("Bearer abc") } };
-	struct req *q = &f->reqs[f->n++];
-	struct h2_request_conf conf = { .method = body.n ? "POST" : "GET",
-					.path = sv_str(path),
-					.headers = h,
-					.headers_n = 2,
-					.body = body,
-					.timeout_ms = timeout,
-					.on_head = on_resp,
-					.on_data = on_data,
-					.on_trailers = on_trailers,
-					.on_end = on_end,
-					.arg = q };
-
-	q->f = f;
-	q->r = h2_client_send(f->client, &conf);
-	return q;
-}
-
-static void expect_states(struct fixture *f, const char *want)
-{
-	lab_settle(f->loop);
-	assert_string_equal(buf_cstr(&f->states), want);
-}
-
-static void test_exchange(void **state)
+static void requests_share_one_connection(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *a, *b;
@@ -245,7 +34,7 @@ static void test_exchange(void **state)
 }
 
 /* More than the server allows at once wait for their turn; none is lost. */
-static void test_streams_max(void **state)
+static void more_than_allowed_wait_their_turn(void **state)
 {
 	struct fixture *f = fixture_new();
 	size_t i;
@@ -264,7 +53,7 @@ static void test_streams_max(void **state)
 	fixture_done(f);
 }
 
-static void test_big_both_ways(void **state)
+static void big_bodies_go_both_ways(void **state)
 {
 	struct fixture *f = fixture_new();
 	char *body = lab_body(BIG);
@@ -281,7 +70,7 @@ static void test_big_both_ways(void **state)
 }
 
 /* A big answer that is not read stalls only itself. */
-static void test_pause(void **state)
+static void an_unread_answer_stalls_only_itself(void **state)
 {
 	struct fixture *f = fixture_new();
 	char *body = lab_body(BIG);
@@ -315,7 +104,7 @@ static void test_pause(void **state)
 	fixture_done(f);
 }
 
-static void test_deadlines(void **state)
+static void a_request_ends_at_its_deadline(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *a, *b, *c;
@@ -354,7 +143,7 @@ static void reset_kept(void *arg)
 
 /* A server that knows the deadline ends the call at it: that is the deadline, no whim of its own.
  */
-static void test_cancelled_at_the_deadline(void **state)
+static void a_cancel_at_the_deadline_is_the_deadline(void **state)
 {
 	static const struct {
 		uint64_t at_ms;
@@ -380,7 +169,7 @@ static void test_cancelled_at_the_deadline(void **state)
 }
 
 /* The wait between two tries doubles to its cap, with jitter, and never spins. */
-static void test_backoff(void **state)
+static void tries_back_off_with_jitter(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q = send_to(f, "/echo", SV_NONE, 0);
@@ -401,7 +190,7 @@ static void test_backoff(void **state)
 	fixture_done(f);
 }
 
-static void test_lost(void **state)
+static void a_lost_connection_fails_what_was_sent(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *hang, *next;
@@ -424,7 +213,7 @@ static void test_lost(void **state)
 }
 
 /* A server that closes what nobody uses is not dialled again before somebody does. */
-static void test_idle_close(void **state)
+static void an_idle_close_is_not_dialled_again(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -446,218 +235,7 @@ static void test_idle_close(void **state)
 	fixture_done(f);
 }
 
-static void on_idle(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-/* GOAWAY: what runs goes on there, what is new gets a fresh connection. */
-static void test_goaway(void **state)
-{
-	struct fixture *f = fixture_new();
-	struct h2_server *old;
-	struct req *watch, *next, *first;
-	bool idle = false;
-
-	(void)state;
-	server_start(f);
-	first = send_to(f, "/echo", SV_NONE, 0);
-	watch = send_to(f, "/hang", SV_NONE, 0);
-	lab_until(f->loop, f->kept_n == 1 && first->ended);
-	old = f->server;
-	h2_server_drain(old, on_idle, &idle);
-	server_start(f);
-	lab_settle(f->loop);
-	next = send_to(f, "/echo", SV("x"), 0);
-	lab_until(f->loop, next->ended);
-	assert_int_equal(next->status, 0);
-	assert_int_equal(h2_client_stats(f->client)->connects, 2);
-	assert_true(h2_client_stats(f->client)->goaways >= 1);
-	assert_false(watch->ended || idle);
-	h2_call_respond(f->kept[0], 200, NULL, 0, false);
-	h2_call_write(f->kept[0], SV("event"));
-	lab_until(f->loop, watch->body == 5);
-	h2_call_end(f->kept[0], NULL, 0);
-	lab_until(f->loop, watch->ended && idle);
-	assert_int_equal(watch->status, 0);
-	assert_int_equal(h2_client_stats(f->client)->failures, 0);
-	h2_server_free(&old);
-	fixture_done(f);
-}
-
-/* Requests that crossed the GOAWAY on their way are sent again, unseen by their owners. */
-static void test_goaway_race(void **state)
-{
-	struct fixture *f = fixture_new();
-	struct h2_server *old;
-	struct req *first;
-	bool idle = false;
-	size_t i;
-
-	(void)state;
-	server_start(f);
-	first = send_to(f, "/echo", SV_NONE, 0);
-	lab_until(f->loop, first->ended);
-	old = f->server;
-	for (i = 0; i < 200; i++) {
-		(void)send_to(f, "/echo", SV("again"), 60000);
-		if (i == 100) {
-			h2_server_drain(old, on_idle, &idle);
-			server_start(f);
-		}
-		(void)loop_turn(f->loop, 0);
-	}
-	for (i = 1; i < f->n; i++) {
-		lab_until(f->loop, f->reqs[i].ended);
-		assert_int_equal(f->reqs[i].status, 0);
-		assert_int_equal(f->reqs[i].body, 5);
-	}
-	lab_until(f->loop, idle);
-	h2_server_free(&old);
-	fixture_done(f);
-}
-
-/* A server that says GOAWAY to every connection at once is not dialled in a loop. */
-static void test_goaway_useless(void **state)
-{
-	struct fixture *f = fixture_new();
-	struct sock_listener l;
-	unsigned accepts = 0;
-	struct req *q;
-	struct err e;
-	int fd;
-
-	(void)state;
-	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
-	q = send_to(f, "/echo", SV_NONE, 0);
-	while (loop_now_ms(f->loop) < 30000) {
-		if (sock_accept(&l, &fd) == 0) {
-			accepts++;
-			assert_true(sock_write(fd, SV("\0\0\0\4\0\0\0\0\0"
-						      "\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0")) > 0);
-			lab_settle(f->loop);
-			sock_close(&fd);
-		}
-		(void)loop_turn(f->loop, 100);
-	}
-	assert_true(accepts > 3 && accepts < 20);
-	assert_false(q->ended);
-	sock_listener_done(&l);
-	fixture_done(f);
-}
-
-/* The server's end of one TLS connection: SETTINGS and a close in the same breath. */
-static void greet_and_leave(struct fixture *f, const struct tls_server *ts, int fd)
-{
-	struct tls_session *s = tls_server_session(ts);
-	char in[16384], plain[256];
-	struct buf out;
-	ptrdiff_t n;
-	struct err e;
-
-	buf_init(&out, 1 << 20);
-	while (!tls_session_ready(s)) {
-		n = sock_read(fd, in, sizeof(in));
-		assert_true(n > 0 || n == -EAGAIN);
-		if (n > 0) {
-			tls_session_feed(s, sv_make(in, (size_t)n));
-			while (tls_session_read(s, plain, sizeof(plain), &out, &e) > 0)
-				;
-		}
-		if (tls_session_ready(s)) {
-			assert_int_equal(tls_session_write(s, SV("\0\0\0\4\0\0\0\0\0"), &out, &e),
-					 0);
-			tls_session_shutdown(s, &out);
-		}
-		if (buf_len(&out))
-			assert_int_equal(sock_write(fd, buf_sv(&out)), buf_len(&out));
-		buf_clear(&out);
-		(void)loop_turn(f->loop, 0);
-	}
-	buf_done(&out);
-	tls_session_free(&s);
-}
-
-/* Nor is one that closes before a request could be sent: TLS tells both in one read. */
-static void test_close_at_once(void **state)
-{
-	struct cert ca = cert_make("ca", NULL, NULL, 3600);
-	struct cert leaf = cert_make("leaf", "DNS:x", &ca, 3600);
-	struct tls_material cm = { .ca_pem = sv_str(ca.pem) };
-	struct tls_material sm = { .cert_pem = sv_str(leaf.pem), .key_pem = sv_str(leaf.key_pem) };
-	struct fixture *f = fixture_new();
-	struct h2_client_conf conf = { .unix_path = f->sock };
-	struct sock_listener l;
-	struct tls_client *tc;
-	struct tls_server *ts;
-	unsigned accepts = 0;
-	struct req *q;
-	struct err e;
-	int fd;
-
-	(void)state;
-	assert_int_equal(tls_client_new(&cm, "x", false, &tc, &e), 0);
-	assert_int_equal(tls_server_new(&sm, &ts, &e), 0);
-	assert_int_equal(sock_listen_unix(&l, f->sock, 0600, &e), 0);
-	h2_client_free(&f->client);
-	conf.tls = tc;
-	f->client = h2_client_new(f->loop, &conf);
-	q = send_to(f, "/echo", SV_NONE, 0);
-	while (loop_now_ms(f->loop) < 30000 && accepts < 100) {
-		if (sock_accept(&l, &fd) == 0) {
-			accepts++;
-			greet_and_leave(f, ts, fd);
-			sock_close(&fd);
-		}
-		(void)loop_turn(f->loop, 100);
-	}
-	assert_true(accepts > 3 && accepts < 20);
-	assert_false(q->ended);
-	assert_true(h2_client_stats(f->client)->failures >= accepts - 1);
-	sock_listener_done(&l);
-	fixture_done(f);
-	tls_client_free(&tc);
-	tls_server_free(&ts);
-	cert_done(&ca);
-	cert_done(&leaf);
-}
-
-/* A connection that ended by GOAWAY after a good life forgives what was before it. */
-static void test_goaway_forgives(void **state)
-{
-	struct fixture *f = fixture_new();
-	struct h2_server *old;
-	struct req *q = send_to(f, "/hang", SV_NONE, 0);
-	bool idle = false;
-	uint64_t lost;
-
-	(void)state;
-	while (loop_now_ms(f->loop) < 60000) /* nobody there: the waits grow to their cap */
-		(void)loop_turn(f->loop, 1000);
-	server_start(f);
-	lab_until(f->loop, f->kept_n == 1);
-	while (loop_now_ms(f->loop) < 120000)
-		(void)loop_turn(f->loop, 1000);
-	old = f->server;
-	h2_server_drain(old, on_idle, &idle);
-	server_start(f);
-	lab_settle(f->loop);
-	h2_call_respond(f->kept[0], 200, NULL, 0, true);
-	lab_until(f->loop, q->ended && idle);
-	q = send_to(f, "/hang", SV_NONE, 0);
-	lab_until(f->loop, f->kept_n == 2);
-	h2_server_free(&f->server);
-	lab_until(f->loop, q->ended);
-	lost = loop_now_ms(f->loop);
-	server_start(f);
-	q = send_to(f, "/echo", SV_NONE, 0);
-	lab_until(f->loop, q->ended);
-	assert_true(loop_now_ms(f->loop) - lost < 200);
-	h2_server_free(&old);
-	fixture_done(f);
-}
-
-static void test_refused(void **state)
+static void refused_requests_are_tried_again(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -676,7 +254,7 @@ static void test_refused(void **state)
 	fixture_done(f);
 }
 
-static void test_early_answer(void **state)
+static void an_answer_before_the_body_is_sent(void **state)
 {
 	struct fixture *f = fixture_new();
 	char *body = lab_body(BIG);
@@ -692,7 +270,7 @@ static void test_early_answer(void **state)
 	fixture_done(f);
 }
 
-static void test_cancel(void **state)
+static void a_cancelled_request_gets_no_callback(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *queued, *sent, *self, *other;
@@ -718,7 +296,7 @@ static void test_cancel(void **state)
 	fixture_done(f);
 }
 
-static void test_callbacks_may(void **state)
+static void callbacks_may_send_and_free_the_client(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -741,7 +319,7 @@ static void test_callbacks_may(void **state)
 }
 
 /* Freed by the end of one of several requests, when the connection is lost, and by a deadline. */
-static void test_free_at_the_end(void **state)
+static void the_end_of_a_request_may_free_the_client(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *q;
@@ -770,7 +348,7 @@ static void test_free_at_the_end(void **state)
 	fixture_done(f);
 }
 
-static void test_renew(void **state)
+static void renewing_finishes_old_streams(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *watch, *next;
@@ -797,7 +375,7 @@ static void test_renew(void **state)
 }
 
 /* A path that died is found by PING, but only while somebody waits for an answer. */
-static void test_dead_path(void **state)
+static void a_dead_path_is_found_by_ping(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct sock_listener l;
@@ -832,7 +410,7 @@ static void test_dead_path(void **state)
 }
 
 /* A live path is asked now and then and never given up; after long idling the next request asks. */
-static void test_live_path(void **state)
+static void a_live_path_is_not_given_up(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct req *watch, *late;
@@ -855,7 +433,7 @@ static void test_live_path(void **state)
 	fixture_done(f);
 }
 
-static void test_connect_timeout(void **state)
+static void a_connection_that_never_stands(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct sock_listener l;
@@ -876,7 +454,7 @@ static void test_connect_timeout(void **state)
 	fixture_done(f);
 }
 
-static void test_not_http2(void **state)
+static void a_server_of_another_protocol(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct sock_listener l;
@@ -898,7 +476,7 @@ static void test_not_http2(void **state)
 	fixture_done(f);
 }
 
-static void test_bad_path(void **state)
+static void a_socket_path_that_cannot_be_dialled(void **state)
 {
 	struct fixture *f = fixture_new();
 	struct h2_client_conf conf = { .unix_path =
@@ -917,7 +495,7 @@ static void test_bad_path(void **state)
 }
 
 /* Over TCP and TLS: names, addresses, a wrong certificate, a changed CA. */
-static void test_tls(void **state)
+static void tls_by_name_address_and_ca(void **state)
 {
 	struct cert ca = cert_make("ca", NULL, NULL, 3600),
 		    other = cert_make("o", NULL, NULL, 3600);
@@ -975,32 +553,27 @@ static void test_tls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exchange),
-		cmocka_unit_test(test_streams_max),
-		cmocka_unit_test(test_big_both_ways),
-		cmocka_unit_test(test_pause),
-		cmocka_unit_test(test_deadlines),
-		cmocka_unit_test(test_cancelled_at_the_deadline),
-		cmocka_unit_test(test_backoff),
-		cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_idle_close),
-		cmocka_unit_test(test_goaway),
-		cmocka_unit_test(test_goaway_race),
-		cmocka_unit_test(test_goaway_useless),
-		cmocka_unit_test(test_goaway_forgives),
-		cmocka_unit_test(test_close_at_once),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_early_answer),
-		cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_callbacks_may),
-		cmocka_unit_test(test_free_at_the_end),
-		cmocka_unit_test(test_renew),
-		cmocka_unit_test(test_dead_path),
-		cmocka_unit_test(test_live_path),
-		cmocka_unit_test(test_connect_timeout),
-		cmocka_unit_test(test_not_http2),
-		cmocka_unit_test(test_bad_path),
-		cmocka_unit_test(test_tls),
+		cmocka_unit_test(requests_share_one_connection),
+		cmocka_unit_test(more_than_allowed_wait_their_turn),
+		cmocka_unit_test(big_bodies_go_both_ways),
+		cmocka_unit_test(an_unread_answer_stalls_only_itself),
+		cmocka_unit_test(a_request_ends_at_its_deadline),
+		cmocka_unit_test(a_cancel_at_the_deadline_is_the_deadline),
+		cmocka_unit_test(tries_back_off_with_jitter),
+		cmocka_unit_test(a_lost_connection_fails_what_was_sent),
+		cmocka_unit_test(an_idle_close_is_not_dialled_again),
+		cmocka_unit_test(refused_requests_are_tried_again),
+		cmocka_unit_test(an_answer_before_the_body_is_sent),
+		cmocka_unit_test(a_cancelled_request_gets_no_callback),
+		cmocka_unit_test(callbacks_may_send_and_free_the_client),
+		cmocka_unit_test(the_end_of_a_request_may_free_the_client),
+		cmocka_unit_test(renewing_finishes_old_streams),
+		cmocka_unit_test(a_dead_path_is_found_by_ping),
+		cmocka_unit_test(a_live_path_is_not_given_up),
+		cmocka_unit_test(a_connection_that_never_stands),
+		cmocka_unit_test(a_server_of_another_protocol),
+		cmocka_unit_test(a_socket_path_that_cannot_be_dialled),
+		cmocka_unit_test(tls_by_name_address_and_ca),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
