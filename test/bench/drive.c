@@ -563,7 +563,7 @@ static void shrink(struct drive *d)
 enum {
 	FILL = 500,		/* pairs of a volley that brings one nearer */
 	FILLS_MAX = 200,	/* volleys until there must have been one */
-	NEAR_PERCENT = 96,	/* of the size at which it comes: from here on one at a time */
+	NEAR_PERCENT = 95,	/* of the size at which it comes: from here on one at a time */
 	COMPACTION_MAX = 20000, /* pairs one at a time until it must have come */
 };
 
@@ -591,16 +591,19 @@ static void fill_once(struct drive *d)
 	calls(d, d->live, FILL, IN_FLIGHT, false, &p);
 }
 
-/* Fills the ledger until the next compaction is over; the size at which it came, 0: none came. */
+/* Fills the ledger until the next compaction is over; the size at which it began, 0: none came. */
 static uint64_t fill(struct drive *d)
 {
 	struct ledger_look before = look(d), now;
+	uint64_t began = 0;
 
 	for (int i = 0; i < FILLS_MAX; i++) {
 		fill_once(d);
 		now = look(d);
+		if (!began && (now.compacts || now.inode != before.inode))
+			began = before.size;
 		if (now.inode != before.inode)
-			return before.size;
+			return began;
 		before = now;
 	}
 	return 0;
@@ -640,7 +643,7 @@ static int compaction(struct drive *d, struct err *e)
 	bool over = false;
 	int r = disk_init(&disk, d->b->o->plugins, d->append, e);
 
-	progress("compaction of a ledger of %.1f MB", (double)due / 1e6);
+	progress("a compaction comes at %.1f MB", (double)due / 1e6);
 	while (look(d).size * 100 < due * NEAR_PERCENT)
 		fill_once(d);
 	for (size_t i = 0; !r && !over && i < COMPACTION_MAX; i++)
@@ -648,7 +651,7 @@ static int compaction(struct drive *d, struct err *e)
 	disk_done(&disk);
 	if (!r && !over)
 		r = err_set(e, -ETIMEDOUT, "no compaction of the ledger was seen");
-	figure((double)b.during.n, "compaction.calls");
+	progress("%zu pairs during it, %zu before", b.during.n, b.otherwise.n);
 	figure((double)sample_at(&b.during, 1) / 1000, "compaction.call_max_ms");
 	figure((double)sample_at(&b.during, 0.5) / 1000, "compaction.call_p50_ms");
 	figure((double)sample_at(&b.otherwise, 0.5) / 1000, "floor.compaction_p50_ms");

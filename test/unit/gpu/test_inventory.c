@@ -455,14 +455,14 @@ static void test_stuck_outlive_a_new_worker(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	w->script.undying = true;
 	w->script.gpus[0].fault = SCRIPT_HANG;
 	look(w);
-	pass(w, 11000); /* asked for 5 s, killed for 5 s */
+	pass_ms(w->loop, 11000); /* asked for 5 s, killed for 5 s */
 	w->script.undying = false;
 	w->script.gpus[0].fault = SCRIPT_FINE;
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	assert_int_equal(stats(w)->abandoned, 1);
 	starts = w->script.starts;
 	w->script.open_state = GPU_OPEN_MISMATCH;
@@ -475,7 +475,7 @@ static void test_stuck_outlive_a_new_worker(void **state)
 	assert_int_equal(stats(w)->crashes, 0);
 	assert_int_equal(stats(w)->starts, w->script.starts);
 	script_unstick(&w->script);
-	pass(w, 1);
+	pass_ms(w->loop, 1);
 	assert_int_equal(stats(w)->abandoned, 0);
 	world_free(w);
 }
@@ -489,7 +489,7 @@ static void test_stuck_are_capped(void **state)
 	w->script.undying = true;
 	w->script.open_state = GPU_OPEN_MISMATCH; /* after which a worker is replaced */
 	world_start(w);
-	pass(w, 600 * 1000);
+	pass_ms(w->loop, 600 * 1000);
 	assert_int_equal(stats(w)->abandoned, WORKER_ABANDONED_MAX);
 	assert_int_equal(w->script.starts, WORKER_ABANDONED_MAX);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_TROUBLE);
@@ -497,7 +497,7 @@ static void test_stuck_are_capped(void **state)
 	w->script.undying = false;
 	w->script.open_state = GPU_OPEN_READY;
 	script_unstick(&w->script);
-	pass(w, 75 * 1000);
+	pass_ms(w->loop, 75 * 1000);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(usable(w), 1);
 	world_free(w);
