@@ -54,6 +54,7 @@ struct proc {
 	struct list node; /* in worker.abandoned */
 	struct worker *w;
 	void *handle;
+	uint64_t start; /* which of all it is */
 	bool exited;
 };
 
@@ -395,7 +396,7 @@ static void start(struct worker *w)
 	}
 	w->proc = p;
 	w->fd = fd;
-	w->stats.starts++;
+	p->start = ++w->stats.starts;
 	loop_io_init(&w->io, w->loop, fd, on_io, w);
 	loop_io_want(&w->io, LOOP_READ);
 	move(w, WORKER_STARTING);
@@ -711,4 +712,12 @@ const struct worker_stats *worker_stats(struct worker *w)
 {
 	w->stats.pid = w->proc ? w->host.pid(w->host.ctx, w->proc->handle) : 0;
 	return &w->stats;
+}
+
+bool worker_stuck(const struct worker *w, uint64_t start)
+{
+	list_for_each (n, &w->abandoned)
+		if (list_entry(n, struct proc, node)->start == start)
+			return !list_entry(n, struct proc, node)->exited;
+	return false;
 }

@@ -222,6 +222,7 @@ static void scan_unreachable(struct scan *s)
 {
 	struct scan_result *r = &s->result;
 
+	worker_renew(s->worker); /* should it live, it may hold the driver open */
 	if (s->status == -ETIMEDOUT)
 		snprintf(r->reason, sizeof(r->reason),
 			 "the driver's library did not open within %.1f s, its process was ended",
@@ -272,6 +273,27 @@ static void scan_query_next(struct scan *s)
 	buf_done(&body);
 }
 
+/*
+ * A process has answered, so of each earlier one it is known whether it ended. Should another
+ * number of GPUs be counted now, nobody knows which of them it was, and it is asked once more.
+ */
+static void scan_fence(struct scan *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->result.gpus_n; i++) {
+		struct scan_gpu *g = &s->result.gpus[i];
+
+		if (!g->worker || !worker_stuck(s->worker, g->worker))
+			continue;
+		g->asked = g->hung = g->spared = true;
+		g->strikes = SCAN_STRIKES_MAX;
+		snprintf(g->text, sizeof(g->text),
+			 "the process that asked it is stuck in the kernel; it is asked again "
+			 "when that ends: reset it or reboot the node");
+	}
+}
+
 static void scan_opened(struct scan *s)
 {
 	static const enum scan_outcome outcomes[] = { [GPU_OPEN_NO_DRIVER] = SCAN_NO_DRIVER,
@@ -300,6 +322,7 @@ static void scan_opened(struct scan *s)
 	if (open->count != r->gpus_n) /* indexes mean other GPUs now */
 		scan_resize(s, 0);
 	scan_resize(s, open->count);
+	scan_fence(s);
 	sm_move(&s->sm, SCAN_QUERYING);
 	scan_query_next(s);
 }
@@ -309,6 +332,7 @@ static void scan_take(struct scan_gpu *g, struct gpu_msg_query *m)
 	scan_gpu_clear(g);
 	g->asked = true;
 	g->strikes = 0;
+	g->worker = 0;
 	g->state = m->state;
 	memcpy(g->text, m->text, sizeof(g->text));
 	if (*m->pci)
@@ -321,13 +345,15 @@ static void scan_take(struct scan_gpu *g, struct gpu_msg_query *m)
 	g->facts_n = m->facts.n;
 }
 
-/* The worker did not survive this GPU. The others follow in a new process. */
+/* The worker did not survive this GPU, or does not now. The others follow in a new process. */
 static void scan_strike(struct scan *s)
 {
 	struct scan_gpu *g = &s->result.gpus[s->at];
 
+	worker_renew(s->worker); /* one that lives answers garbage: it is not asked to close */
 	g->asked = g->hung = true;
 	g->strikes++;
+	g->worker = worker_stats(s->worker)->starts;
 	g->state = GPU_QUERY_TROUBLE;
 	if (s->status == -ETIMEDOUT)
 		snprintf(g->text, sizeof(g->text),
@@ -367,12 +393,7 @@ static void scan_queried(struct scan *s)
 	struct scan_gpu *g = &s->result.gpus[s->at];
 	struct gpu_msg_query m;
 
-	if (s->status < 0) {
-		scan_strike(s);
-		return;
-	}
-	if (gpu_msg_get_query(buf_sv(&s->answer), &m) < 0) {
-		worker_renew(s->worker); /* who answers garbage is not asked to close */
+	if (s->status < 0 || gpu_msg_get_query(buf_sv(&s->answer), &m) < 0) {
 		scan_strike(s);
 		return;
 	}

@@ -5,6 +5,9 @@
  * A worker that hangs or dies over one GPU costs only that GPU: the round goes on in a new process
  * with the remaining ones, the culprit has a strike and is from then on asked last. With
  * SCAN_STRIKES_MAX it is given up: only scan_probe() asks it, so that it holds up no other's news.
+ * One whose worker cannot even be killed is given up at once, and nothing asks it before that
+ * process has ended: each question would leave one more in the kernel, and after
+ * WORKER_ABANDONED_MAX nobody could be asked any more.
  * A dead session (driver reloaded) begins the round anew. Between rounds no driver file is held
  * open.
  * Owner: struct inventory.
@@ -26,6 +29,7 @@ struct scan_gpu {
 	bool hung;	  /* asked and the worker did not live to tell */
 	bool spared;	  /* hung before, given up and not asked in this round */
 	unsigned strikes; /* rounds in a row that hung on it */
+	uint64_t worker;  /* the process that the last strike cost: see worker_stuck() */
 	unsigned tries;
 	uint32_t state; /* enum gpu_query_state */
 	char text[GPU_MSG_REASON_MAX + 1];

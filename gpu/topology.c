@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/fsx.h"
+#include "core/mem.h"
 
 /*
  * Links in sysfs are relative ("../../../devices/pci0000:00/...") on real kernels; a test tree may
@@ -75,52 +76,76 @@ int topology_switch(struct sv path, char out[PCI_TEXT_MAX + 1])
 	return pci_normalise(part[0], out) < 0 ? -ENOENT : 0;
 }
 
-static size_t topology_find(const struct topology_gpu *gpus, size_t n, const char *pci)
-{
-	size_t i;
+/* An address that a GPU has or is linked to. */
+struct topology_end {
+	const char *pci;
+	size_t gpu;
+};
 
-	for (i = 0; i < n; i++)
-		if (strcmp(gpus[i].pci, pci) == 0)
-			return i;
-	return n;
+static int topology_by_address(const void *a, const void *b)
+{
+	return pci_cmp_text(((const struct topology_end *)a)->pci,
+			    ((const struct topology_end *)b)->pci);
 }
 
-/* Gives both groups the island of the lower address. */
-static void topology_join(struct topology_gpu *gpus, size_t n, size_t a, size_t b)
+static size_t topology_ends(const struct topology_gpu *gpus, size_t n, struct topology_end *ends)
 {
-	char from[sizeof(gpus->island)], to[sizeof(gpus->island)];
-	bool a_first = pci_cmp_text(gpus[a].island, gpus[b].island) <= 0;
-	size_t i;
+	size_t i, j, ends_n = 0;
 
-	memcpy(from, gpus[a_first ? b : a].island, sizeof(from));
-	memcpy(to, gpus[a_first ? a : b].island, sizeof(to));
-	for (i = 0; i < n; i++)
-		if (strcmp(gpus[i].island, from) == 0)
-			memcpy(gpus[i].island, to, sizeof(to));
+	for (i = 0; i < n; i++) {
+		if (!*gpus[i].pci)
+			continue;
+		ends[ends_n++] = (struct topology_end){ gpus[i].pci, i };
+		for (j = 0; j < gpus[i].peers_n; j++)
+			ends[ends_n++] = (struct topology_end){ gpus[i].peers[j], i };
+	}
+	qsort(ends, ends_n, sizeof(*ends), topology_by_address);
+	return ends_n;
 }
 
+static void topology_join(size_t *group, size_t n, size_t a, size_t b)
+{
+	size_t from = group[a], to = group[b], i;
+
+	for (i = 0; i < n && from != to; i++)
+		if (group[i] == from)
+			group[i] = to;
+}
+
+static bool topology_linked(const struct topology_gpu *gpus, const size_t *group, size_t n,
+			    size_t i)
+{
+	size_t j;
+
+	for (j = 0; j < n; j++)
+		if (j != i && group[j] == group[i])
+			return true;
+	return gpus[i].peers_n > 0;
+}
+
+/* Who shares an address with another is linked to it, or both are to a third: present or not. */
 void topology_islands(struct topology_gpu *gpus, size_t n)
 {
-	size_t i, j, peer;
-	bool linked;
+	struct topology_end *ends _mem_free_ =
+	    mem_calloc(n * (TOPOLOGY_PEERS_MAX + 1) + 1, sizeof(*ends));
+	const char **names _mem_free_ = mem_calloc(n + 1, sizeof(*names));
+	size_t *group _mem_free_ = mem_calloc(n + 1, sizeof(*group));
+	size_t ends_n = topology_ends(gpus, n, ends), i;
 
 	for (i = 0; i < n; i++)
-		sv_copy(gpus[i].island, sizeof(gpus[i].island), sv_str(gpus[i].pci));
-	for (i = 0; i < n; i++)
-		for (j = 0; j < gpus[i].peers_n; j++) {
-			peer = topology_find(gpus, n, gpus[i].peers[j]);
-			if (peer < n)
-				topology_join(gpus, n, i, peer);
-		}
+		group[i] = i;
+	for (i = 1; i < ends_n; i++)
+		if (pci_cmp_text(ends[i - 1].pci, ends[i].pci) == 0)
+			topology_join(group, n, ends[i - 1].gpu, ends[i].gpu);
+	for (i = ends_n; i-- > 0;)
+		names[group[ends[i].gpu]] = ends[i].pci;
 	for (i = 0; i < n; i++) {
-		if (gpus[i].switched) {
-			sv_copy(gpus[i].island, sizeof(gpus[i].island), SV("nvswitch"));
-			continue;
-		}
-		linked = gpus[i].peers_n > 0;
-		for (j = 0; j < n && !linked; j++)
-			linked = j != i && strcmp(gpus[i].island, gpus[j].island) == 0;
-		if (!linked)
-			gpus[i].island[0] = '\0';
+		const char *name = names[group[i]];
+
+		if (gpus[i].switched)
+			name = "nvswitch";
+		else if (!name || !topology_linked(gpus, group, n, i))
+			name = "";
+		sv_copy(gpus[i].island, sizeof(gpus[i].island), sv_str(name));
 	}
 }

@@ -33,7 +33,8 @@ struct topology_gpu {
 };
 /*
  * Fills `island`: equal for GPUs that reach each other over links. All GPUs of a node with link
- * switches are on one fabric, "nvswitch"; without, it is the lowest PCI address among them, so it
- * does not depend on the order of discovery.
+ * switches are on one fabric, "nvswitch"; without, it is the lowest PCI address among them and all
+ * that they are linked to. So it depends neither on the order of discovery nor on which of them are
+ * there: a GPU that is lost still has its name in its neighbours' links.
  */
 void topology_islands(struct topology_gpu *gpus, size_t n);

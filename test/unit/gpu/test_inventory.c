@@ -470,7 +470,7 @@ static void test_stuck_outlive_a_new_worker(void **state)
 	w->script.open_state = GPU_OPEN_READY;
 	look(w);
 	assert_int_equal(w->script.starts, starts + 1); /* at once */
-	assert_int_equal(usable(w), 2);
+	assert_int_equal(usable(w), 1);			/* the other is fenced */
 	assert_int_equal(stats(w)->abandoned, 1);
 	assert_int_equal(stats(w)->crashes, 0);
 	assert_int_equal(stats(w)->starts, w->script.starts);
@@ -501,6 +501,69 @@ static void test_stuck_are_capped(void **state)
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	assert_int_equal(usable(w), 1);
 	world_free(w);
+}
+
+/* It costs the node one process and itself, however often anybody wants to know. */
+static void test_stuck_gpu_is_fenced(void **state)
+{
+	struct world *w = world_new(2);
+
+	(void)state;
+	world_start(w);
+	pass(w, 1000);
+	w->script.undying = true;
+	w->script.gpus[0].fault = SCRIPT_HANG;
+	look(w);
+	look(w); /* wanted before it is known that the first one stays */
+	pass(w, 15000);
+	assert_int_equal(usable(w), 1);
+	assert_non_null(strstr(device(w, "gpu-0")->trouble, "stuck in the kernel"));
+	for (unsigned i = 0; i < 20; i++) {
+		uevent(w, "0000:01:00.0");
+		pass(w, 1000);
+		inventory_rescan(w->inv, "test");
+		pass(w, 30 * 60 * 1000);
+	}
+	assert_int_equal(stats(w)->abandoned, 1);
+	assert_int_equal(stats(w)->timeouts, 1);
+	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
+	w->script.gpus[1].uuid_tail = 5; /* nobody else's news are held up */
+	w->devices = 0;
+	uevent(w, "0000:02:00.0");
+	pass(w, 1000);
+	assert_int_equal(w->devices, 1);
+	w->script.undying = false;
+	w->script.gpus[0].fault = SCRIPT_FINE;
+	pass(w, 60 * 60 * 1000);
+	assert_int_equal(usable(w), 1); /* well or not: its process is still there */
+	script_unstick(&w->script);
+	pass(w, 40 * 60 * 1000);
+	assert_int_equal(usable(w), 2);
+	world_free(w);
+}
+
+/* A worker that answers but makes no sense may hold the driver open: none is left behind so. */
+static void test_nonsense_ends_a_worker(void **state)
+{
+	static const enum script_fault faults[] = { SCRIPT_GARBAGE, SCRIPT_ERRNO };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2 * ARRAY_LEN(faults); i++) {
+		struct world *w = world_new(1);
+
+		world_start(w);
+		pass(w, 1000);
+		assert_int_equal(w->script.closes, 1);
+		if (i % 2)
+			w->script.gpus[0].fault = faults[i / 2];
+		else
+			w->script.open_fault = faults[i / 2];
+		look(w);
+		assert_int_equal(w->script.closes, 1);
+		assert_int_equal(w->script.fd, -1);
+		world_free(w);
+	}
 }
 
 static void test_no_driver(void **state)
@@ -778,6 +841,8 @@ int main(void)
 		cmocka_unit_test(test_session_dies),
 		cmocka_unit_test(test_stuck_outlive_a_new_worker),
 		cmocka_unit_test(test_stuck_are_capped),
+		cmocka_unit_test(test_stuck_gpu_is_fenced),
+		cmocka_unit_test(test_nonsense_ends_a_worker),
 		cmocka_unit_test(test_no_driver),
 		cmocka_unit_test(test_unreachable),
 		cmocka_unit_test(test_bursts_are_one_look),

@@ -131,6 +131,34 @@ static void test_islands(void **state)
 	assert_string_equal(g[3].island, B);
 }
 
+/* All orders of who is there: a name never follows who is missing. */
+static void test_islands_without_one(void **state)
+{
+	struct topology_gpu all[3], g[3];
+	unsigned there, i, n;
+
+	(void)state;
+	/* A chain B-A-C: without A the others are linked by name only. */
+	gpu(&all[0], A, B, C, false);
+	gpu(&all[1], B, A, NULL, false);
+	gpu(&all[2], C, A, NULL, false);
+	for (there = 1; there < 8; there++) {
+		for (i = n = 0; i < 3; i++)
+			if (there & 1u << i)
+				g[n++] = all[i];
+		topology_islands(g, n);
+		for (i = 0; i < n; i++)
+			assert_string_equal(g[i].island, A);
+	}
+	/* One whose facts are damaged has no address, and is nobody's neighbour. */
+	gpu(&g[0], "", NULL, NULL, false);
+	gpu(&g[1], "", NULL, NULL, false);
+	gpu(&g[2], C, NULL, NULL, false);
+	topology_islands(g, 3);
+	for (i = 0; i < 3; i++)
+		assert_string_equal(g[i].island, "");
+}
+
 static void test_islands_alone_and_switched(void **state)
 {
 	struct topology_gpu g[4];
@@ -155,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_root),
 		cmocka_unit_test(test_switch),
 		cmocka_unit_test(test_islands),
+		cmocka_unit_test(test_islands_without_one),
 		cmocka_unit_test(test_islands_alone_and_switched),
 	};
 

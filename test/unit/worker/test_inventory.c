@@ -110,6 +110,51 @@ static void test_island_is_steady(void **state)
 	world_free(w);
 }
 
+static void islands(struct world *w, char out[4][GPU_TEXT_MAX + 1])
+{
+	char name[16];
+
+	for (unsigned i = 0; i < 4; i++) {
+		const struct gpu_attribute *a;
+
+		snprintf(name, sizeof(name), "gpu-%u", i);
+		if (!inventory_by_name(w->inv, sv_str(name)))
+			continue;
+		a = device_attribute(device(w, name), NVIDIA_EXTRA_DOMAIN, "nvlinkIsland");
+		snprintf(out[i], sizeof(out[i]), "%s", a->s);
+	}
+}
+
+/* Whichever of them goes, also while nobody looked: those that stay are called as before. */
+static void test_island_outlives_its_members(void **state)
+{
+	static char before[4][GPU_TEXT_MAX + 1], after[4][GPU_TEXT_MAX + 1];
+	struct world *w = world_new(node_new("--profile a100 --count 4 --nvlink pairs"));
+
+	(void)state;
+	world_start(w);
+	UNTIL(w, ready(w));
+	islands(w, before);
+	assert_true(before[0][0]);
+	for (unsigned i = 0; i < 4; i++) {
+		node_do(w->node, "unplug --gpu minor:%u", i);
+		UNTIL(w, usable(w) == 3);
+		islands(w, after);
+		assert_memory_equal(after, before, sizeof(before));
+		inventory_free(&w->inv);
+		world_start(w);
+		UNTIL(w, ready(w));
+		assert_int_equal(usable(w), 3);
+		islands(w, after);
+		assert_memory_equal(after, before, sizeof(before));
+		node_do(w->node, "plug --gpu minor:%u", i);
+		UNTIL(w, usable(w) == 4);
+		islands(w, after);
+		assert_memory_equal(after, before, sizeof(before));
+	}
+	world_free(w);
+}
+
 static void test_uevent(void **state)
 {
 	static const char event[] = "unbind@/devices/pci\0ACTION=unbind\0DEVPATH=/devices/pci\0"
@@ -248,12 +293,19 @@ static void test_mig_mode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_eight_gpus),    cmocka_unit_test(test_nothing_new),
-		cmocka_unit_test(test_hot_plug),      cmocka_unit_test(test_island_is_steady),
-		cmocka_unit_test(test_uevent),	      cmocka_unit_test(test_hanging_gpu),
-		cmocka_unit_test(test_crashing_gpu),  cmocka_unit_test(test_hang_of_a_known_gpu),
-		cmocka_unit_test(test_passing_error), cmocka_unit_test(test_lasting_error),
-		cmocka_unit_test(test_no_gpus),	      cmocka_unit_test(test_mig_mode),
+		cmocka_unit_test(test_eight_gpus),
+		cmocka_unit_test(test_nothing_new),
+		cmocka_unit_test(test_hot_plug),
+		cmocka_unit_test(test_island_is_steady),
+		cmocka_unit_test(test_island_outlives_its_members),
+		cmocka_unit_test(test_uevent),
+		cmocka_unit_test(test_hanging_gpu),
+		cmocka_unit_test(test_crashing_gpu),
+		cmocka_unit_test(test_hang_of_a_known_gpu),
+		cmocka_unit_test(test_passing_error),
+		cmocka_unit_test(test_lasting_error),
+		cmocka_unit_test(test_no_gpus),
+		cmocka_unit_test(test_mig_mode),
 	};
 
 	if (geteuid() != 0) {
