@@ -85,7 +85,7 @@ struct events_object claim_object(const struct claim *c);
 
 /* claim_devices.c */
 enum claim_resolve { RESOLVED, RESOLVE_WAIT, RESOLVE_FAIL };
-const char *claim_pod(const struct claim *c); /* for people to read; NULL: not known */
+const char *claim_pod(const struct claim *c);	    /* for people to read; NULL: not known */
 struct ledger_claim *claim_record(struct claim *c); /* of the fresh allocation, not resolved */
 /* Gives each device its identity and checks that it can be used; else claim_error() says why. */
 enum claim_resolve claim_resolve(struct claim *c, struct ledger_claim *rec);

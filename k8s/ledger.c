@@ -154,7 +154,7 @@ void ledger_encode(const struct ledger_claim *c, struct buf *out)
 	buf_putc(out, '}');
 }
 
-static const char *const known_members[] = { "v",      "namespace", "name", "pod",	 "allocation",
+static const char *const known_members[] = { "v",      "namespace", "name", "pod",    "allocation",
 					     "bootID", "since",	    "plan", "devices" };
 
 static bool is_known(const char *key)

@@ -282,7 +282,7 @@ static void print_table(const struct json *s)
 	       (long long)json_i64(json_get(pub, "devices"), 0),
 	       (long long)json_i64(json_get(pub, "slices"), 0),
 	       (long long)json_i64(json_get(pub, "generation"), 0),
-	       json_flag(json_get(pub, "synced"), false)     ? ""
+	       json_flag(json_get(pub, "synced"), false) ? ""
 	       : strcmp(str(inv, "state"), "ready") != 0 ? " (waiting for the devices)"
 							 : " (being brought up to date)");
 	if (*str(pub, "held"))
