@@ -168,7 +168,7 @@ static void events_refused(struct finder *f)
 
 /* ---- tundra itself ---- */
 
-static void worker_stuck(struct finder *f)
+static void a_worker_is_stuck(struct finder *f)
 {
 	for (size_t i = 0; i < f->facts->workers_n; i++)
 		if (f->facts->workers[i].stats->abandoned)
@@ -284,7 +284,7 @@ const struct condition conditions[] = {
 	  publish_failed },
 	{ "worker-stuck", CONDITION_ERROR, "A worker process cannot be ended, not even by SIGKILL.",
 	  "`ps` shows tundra-worker in state D.",
-	  "The GPU driver hangs in the kernel. Drain and reboot the node.", worker_stuck },
+	  "The GPU driver hangs in the kernel. Drain and reboot the node.", a_worker_is_stuck },
 	{ "gpus-starting", CONDITION_WARNING, "The GPUs have not answered yet.",
 	  "/readyz says \"devices: starting\".",
 	  "Waking many GPUs may take a minute. nvidia-persistenced on the host keeps them awake. "

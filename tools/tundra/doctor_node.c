@@ -105,7 +105,8 @@ void check_privileges(const struct doctor *d, struct doctor_finding *f)
 			      "everything now");
 	} else if (missing) {
 		doctor_fix(f, "the node container must be privileged "
-			      "(securityContext.privileged: true); the chart's is");
+			      "(securityContext.privileged: true), as the chart's is; where it is, "
+			      "the machine itself withholds them (a nested or sandboxed node)");
 	}
 }
 

@@ -4,7 +4,7 @@
 # be under way: it waits for a GPU, which is given up when the API server is gone, and then has to read its claim anew.
 claim_template one "$(gpu_request 1)"
 claim first "$(gpu_request 1)"
-pod holder claim=first '.spec.containers[0].command = ["/bin/sleep", "15"]'
+pod holder claim=first '.spec.containers[0].command = ["/bin/sleep", "12"]'
 running holder
 # Allocated as no scheduler would: to the GPU that is taken.
 claim second "$(gpu_request 1)"
@@ -23,7 +23,15 @@ sleep 60
 trap - EXIT
 back() { kc get --raw /readyz >/dev/null 2>&1; }
 eventually 60 "the API server is back" back
-for p in next "${pods[@]}"; do running "$p" 150; done
+# The driver's watch is there again as well: what somebody deletes is published anew.
+slice=$(slices | jq -r '.items[0].metadata.uid')
+kc delete resourceslices --field-selector spec.driver=gpu.nvidia.com >&2
+published_anew() { [ "$(slice_devices)" = "$GPU_COUNT" ] && [ "$(slices | jq -r '.items[0].metadata.uid')" != "$slice" ]; }
+eventually 30 "the slice that was deleted after the return is published anew" published_anew
+# The kubelet's own watch waits up to a minute by now; one that starts asks at once.
+kubelet_stop
+kubelet_start
+running_soon 90 next "${pods[@]}"
 for p in next "${pods[@]}"; do sees_its_gpus "$p"; done
 failed=$(driver_log --since=5m | grep -F "claim operation failed" || true)
 waited=$(grep 'total_ms=39[0-9]\{3\}\..*timed out waiting: API server' <<<"$failed" || true)

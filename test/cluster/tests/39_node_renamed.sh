@@ -13,6 +13,7 @@ claims_on() { exec_in tundra "$(driver_on "$1")" gpus tundra status -o json | jq
 on() { printf '.spec.nodeSelector = {"kubernetes.io/hostname": "%s"}' "$1"; }
 # sees_its_gpus, of that node's slices and files.
 sees_on() { # sees_on NODE POD
+  # shellcheck disable=SC2034 # for sees_its_gpus
   local node=$1 GPUS=$SECOND_GPUS
   slices() { slices_of "$node"; }
   sees_its_gpus "$2"

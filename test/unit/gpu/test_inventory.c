@@ -510,34 +510,34 @@ static void test_stuck_gpu_is_fenced(void **state)
 
 	(void)state;
 	world_start(w);
-	pass(w, 1000);
+	pass_ms(w->loop, 1000);
 	w->script.undying = true;
 	w->script.gpus[0].fault = SCRIPT_HANG;
 	look(w);
 	look(w); /* wanted before it is known that the first one stays */
-	pass(w, 15000);
+	pass_ms(w->loop, 15000);
 	assert_int_equal(usable(w), 1);
 	assert_non_null(strstr(device(w, "gpu-0")->trouble, "stuck in the kernel"));
 	for (unsigned i = 0; i < 20; i++) {
-		uevent(w, "0000:01:00.0");
-		pass(w, 1000);
+		uevents_tell(w->uevents, "0000:01:00.0");
+		pass_ms(w->loop, 1000);
 		inventory_rescan(w->inv, "test");
-		pass(w, 30 * 60 * 1000);
+		pass_ms(w->loop, 30 * 60 * 1000);
 	}
 	assert_int_equal(stats(w)->abandoned, 1);
 	assert_int_equal(stats(w)->timeouts, 1);
 	assert_int_equal(inventory_state(w->inv), INVENTORY_READY);
 	w->script.gpus[1].uuid_tail = 5; /* nobody else's news are held up */
 	w->devices = 0;
-	uevent(w, "0000:02:00.0");
-	pass(w, 1000);
+	uevents_tell(w->uevents, "0000:02:00.0");
+	pass_ms(w->loop, 1000);
 	assert_int_equal(w->devices, 1);
 	w->script.undying = false;
 	w->script.gpus[0].fault = SCRIPT_FINE;
-	pass(w, 60 * 60 * 1000);
+	pass_ms(w->loop, 60 * 60 * 1000);
 	assert_int_equal(usable(w), 1); /* well or not: its process is still there */
 	script_unstick(&w->script);
-	pass(w, 40 * 60 * 1000);
+	pass_ms(w->loop, 40 * 60 * 1000);
 	assert_int_equal(usable(w), 2);
 	world_free(w);
 }
@@ -553,7 +553,7 @@ static void test_nonsense_ends_a_worker(void **state)
 		struct world *w = world_new(1);
 
 		world_start(w);
-		pass(w, 1000);
+		pass_ms(w->loop, 1000);
 		assert_int_equal(w->script.closes, 1);
 		if (i % 2)
 			w->script.gpus[0].fault = faults[i / 2];
