@@ -186,6 +186,22 @@ static void failed_sync_needs_a_new_file(void **state)
 	assert_int_equal(open_as(f, f->d, "boot-1", f->scanned.seq), 0);
 }
 
+/* What of it is in the file nobody knows, and no second try would tell. */
+static void failed_write_needs_a_new_file(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(open_any(f), 0);
+	assert_int_equal(put_one(f, "a", "1"), 0);
+	faults_fail("pwrite", 1, EIO);
+	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
+	faults_off();
+	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
+	assert_int_equal(rewrite(f), 0);
+	assert_int_equal(put_one(f, "c", "1"), 0);
+	assert_string_equal(scan(f), "a=new b=new c=1 ");
+}
+
 /* The kernel tells of a lost write once: who opens after that must not believe the page cache. */
 static void failed_sync_in_opening_makes_a_new_file(void **state)
 {
@@ -348,6 +364,7 @@ int main(void)
 		T(write_that_did_not_fit_leaves_no_trace),
 		T(real_full_disk),
 		T(failed_sync_needs_a_new_file),
+		T(failed_write_needs_a_new_file),
 		T(failed_sync_in_opening_makes_a_new_file),
 		T(rewrite_makes_a_file_that_was_removed),
 		T(another_made_the_file_anew),

@@ -207,6 +207,9 @@ static void test_put(void **state)
 	lab_link(lab, ".g.tundra0", "/etc/passwd");
 	assert_int_equal(root_put(dir, "g", "g", 1), 0);
 	lab_assert_text(lab, "g", "g");
+	lab_write(lab, ".g.tundra0", "stale");
+	assert_int_equal(root_put(dir, "g", "g", 1), ROOT_SAME);
+	assert_false(lab_has(lab, ".g.tundra0"));
 	/* A folder is not replaced, and nothing is left of the attempt. */
 	lab_mkdirs(lab, "d");
 	assert_int_equal(root_put(dir, "d", "x", 1), -EISDIR);

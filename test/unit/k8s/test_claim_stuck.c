@@ -43,6 +43,26 @@ static void prepare_on_a_disk_that_stays_broken(void **state)
 	expect_nothing_left(f);
 }
 
+/* Somebody sets the clock: who waits for a GPU is told neither earlier nor later for it. */
+static void the_wall_clock_jumps_meanwhile(void **state)
+{
+	static const int64_t jumps_ms[] = { 60000, -90000 };
+	struct fixture *f = *state;
+	struct lab_call call;
+
+	lab_claim(f->lab, "c", NULL, "gpu-0");
+	lab_prepare(&f->c, "a", NULL, &call);
+	expect_ok(f, &call);
+	for (size_t i = 0; i < ARRAY_LEN(jumps_ms); i++) {
+		lab_prepare(&f->c, "c", NULL, &call);
+		loop_skew_wall(f->lab->loop, jumps_ms[i]);
+		expect_given_up(f, &call, "timed out waiting: ", CLAIM_MARGIN_MS);
+	}
+	lab_unprepare(&f->c, "a", NULL, &call);
+	expect_ok(f, &call);
+	expect_nothing_left(f);
+}
+
 static void unprepare_on_a_disk_that_stays_broken(void **state)
 {
 	struct fixture *f = *state;
@@ -80,6 +100,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TWO(prepare_on_a_disk_that_stays_broken),
+		TWO(the_wall_clock_jumps_meanwhile),
 		TWO(unprepare_on_a_disk_that_stays_broken),
 		TWO(a_device_that_does_not_answer),
 	};

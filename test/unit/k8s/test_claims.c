@@ -256,6 +256,31 @@ static void specs_are_made_anew_a_few_at_a_time(void **state)
 	lab_free(&lab);
 }
 
+/* The ledger is open in milliseconds, the GPUs' driver may need minutes after a boot. */
+static void specs_are_made_anew_when_the_gpus_come(void **state)
+{
+	static const char *const names[] = { "a", "b" };
+	struct lab *lab = lab_new(1, 1);
+	struct lab_claims c;
+	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
+
+	(void)state;
+	snprintf(lab->gpus.no_driver, sizeof(lab->gpus.no_driver), "not loaded yet");
+	lab_rescan(lab);
+	assert_true(fsx_mkdirs(folder, 0755) >= 0);
+	records_of_one_gpu(lab, names, 2, true);
+	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
+	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	lab_pass(lab, 60000);
+	assert_int_equal(lab_cdi_count(lab), 0);
+	lab->gpus.no_driver[0] = '\0';
+	lab_rescan(lab);
+	lab_pass(lab, SOON_MS);
+	assert_int_equal(lab_cdi_count(lab), 2);
+	lab_claims_stop(&c);
+	lab_free(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +289,7 @@ int main(void)
 		cmocka_unit_test(a_new_file_is_made_in_several_turns),
 		cmocka_unit_test(who_has_no_ledger_repairs_nothing),
 		cmocka_unit_test(specs_are_made_anew_a_few_at_a_time),
+		cmocka_unit_test(specs_are_made_anew_when_the_gpus_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,37 @@ static void a_batch_is_answered_per_claim(void **state)
 	assert_string_equal(plugin_stats(f->plugin)->last_method, "NodeUnprepareResources");
 }
 
+/* Who is told that nothing went wrong forgets the claim, and its GPU stays held. */
+static void a_failed_unprepare_is_told_for_its_claim(void **state)
+{
+	static const char *const pairs[] = { "a", "uid-a", "b", "uid-b" };
+	struct fixture *f = *state;
+	Dra__UnprepareResponse *m;
+
+	lab_claim(f->lab, "a", NULL, "gpu-0");
+	lab_claim(f->lab, "b", NULL, ""); /* nothing to reset */
+	assert_int_equal(call(f, RPC_PREPARE, pairs, 2), GRPC_OK);
+	lab_plans()->undo = -EIO;
+	assert_int_equal(call(f, RPC_UNPREPARE, pairs, 2), GRPC_OK);
+	m = dra__unprepare_response__unpack(NULL, buf_len(&f->rpc.answer),
+					    (const uint8_t *)buf_sv(&f->rpc.answer).p);
+	assert_non_null(m);
+	assert_int_equal(m->n_claims, 2);
+	for (size_t i = 0; i < m->n_claims; i++) {
+		const char *error = m->claims[i]->value->error;
+
+		if (!strcmp(m->claims[i]->key, "uid-a"))
+			assert_true(error && strstr(error, "cannot be reset"));
+		else
+			assert_null(error);
+	}
+	dra__unprepare_response__free_unpacked(m, NULL);
+	assert_int_equal(claims_prepared(f->c.claims), 1);
+	lab_plans()->undo = 0;
+	assert_int_equal(call(f, RPC_UNPREPARE, pairs, 1), GRPC_OK);
+	assert_int_equal(claims_prepared(f->c.claims), 0);
+}
+
 static void names_as_the_kubelet_compares_them(void **state)
 {
 	static const char *const pairs[] = { "a", "uid-a" };
@@ -511,6 +542,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_batch_is_answered_per_claim),
+		TEST(a_failed_unprepare_is_told_for_its_claim),
 		TEST(names_as_the_kubelet_compares_them),
 		TEST(an_error_is_utf8),
 		TEST(the_beta_service_is_the_same),

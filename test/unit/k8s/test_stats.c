@@ -37,6 +37,8 @@ static void loop_is_shown_as_it_counts(void **state)
 	st.buckets[8] = 1;
 	st.buckets[LOOP_BUCKETS - 1] = 1;
 	stats_process(s, &st);
+	assert_true(shows(m, "\ntundra_loop_turns_total 9\n"));
+	assert_true(shows(m, "\ntundra_loop_slow_turns_total 2\n"));
 	assert_true(
 	    shows(m, "\ntundra_loop_slow_callbacks_total{callback=\"claim.c:claim_tick\"} 2\n"));
 	assert_true(shows(m, "\ntundra_loop_turn_duration_seconds_bucket{le=\"2e-05\"} 4\n"));

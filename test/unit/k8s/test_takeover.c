@@ -452,6 +452,19 @@ static void it_goes_on_where_it_was_cut_short(void **state)
 	ledger_file_free(&f);
 }
 
+/* A newer tundra was here, and cannot be asked what it has given away. */
+static void not_with_a_ledger_that_cannot_be_read(void **state)
+{
+	struct place *p = *state;
+	struct err e = { "" };
+
+	put_checkpoint(p, "no_boot");
+	assert_int_equal(fsx_replace(p->ledger, SV("tundra-journal 2.0 x\n"), 0600, 0), 0);
+	assert_true(takeover_run(&p->conf, &e) < 0);
+	assert_non_null(strstr(e.text, "ledger"));
+	assert_true(fsx_exists(p->checkpoint));
+}
+
 static void not_while_another_tundra_runs(void **state)
 {
 	struct place *p = *state;
@@ -567,6 +580,7 @@ int main(void)
 		TEST(a_gpu_that_the_ledger_gave_away),
 		TEST(the_same_claim_with_another_gpu),
 		TEST(it_goes_on_where_it_was_cut_short),
+		TEST(not_with_a_ledger_that_cannot_be_read),
 		TEST(not_while_another_tundra_runs),
 		TEST(not_while_the_driver_before_runs),
 		TEST(what_the_driver_before_wrote_last),

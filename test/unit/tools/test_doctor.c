@@ -216,6 +216,19 @@ static void test_sick_gpu(void **state)
 	assert_non_null(strstr(f->fix, "Xid"));
 }
 
+static void test_no_gpu_counted(void **state)
+{
+	struct doctor_finding *f;
+
+	(void)state;
+	world_init(&w, node_new("--profile t4 --count 1"));
+	check(&w, "programs");
+	check(&w, "driver");
+	node_do(w.node, "unplug --gpu 0");
+	f = EXPECT(&w, "nvml", DOCTOR_FAIL, "counts no GPU");
+	assert_non_null(strstr(f->fix, "vfio-pci"));
+}
+
 /* ---- the answer ---- */
 
 static void test_json(void **state)
@@ -306,6 +319,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_nouveau, done),
 		cmocka_unit_test_teardown(test_device_nodes, done),
 		cmocka_unit_test_teardown(test_sick_gpu, done),
+		cmocka_unit_test_teardown(test_no_gpu_counted, done),
 		cmocka_unit_test_teardown(test_json, done),
 		cmocka_unit_test_teardown(test_program, done),
 	};

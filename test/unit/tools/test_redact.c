@@ -48,8 +48,8 @@ static void test_looks(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
 		char text[64];
 
-		(void)snprintf(text, sizeof(text), "it is %s0123456789abcdefghij.", prefixes[i]);
-		becomes(text, "it is [removed].");
+		(void)snprintf(text, sizeof(text), "it is %s0123456789abcdefghij", prefixes[i]);
+		becomes(text, "it is [removed]");
 	}
 	becomes("join abcdef.0123456789abcdef now", "join [removed] now");
 	becomes("K1034b4bbd3bfbf1bb5b0ec9a0c0c0d0c0c0d::server:pw12 x", "[removed] x");
