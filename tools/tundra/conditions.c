@@ -243,7 +243,8 @@ const struct condition conditions[] = {
 	  "The Node has nvidia.com/gpu in its capacity and an Event about it; no devices are "
 	  "published.",
 	  "Remove the device plugin from this node (GPU Operator: devicePlugin.enabled=false). The "
-	  "devices are offered half a minute after it is gone. --allow-device-plugin offers them beside it, "
+	  "devices are offered half a minute after it is gone. --allow-device-plugin offers them "
+	  "beside it, "
 	  "and a GPU may then be given away twice.",
 	  device_plugin },
 	{ "registration-refused", CONDITION_ERROR, "The kubelet refused the driver.",
@@ -303,7 +304,8 @@ const struct condition conditions[] = {
 	  ledger_elsewhere },
 	{ "claim-waiting", CONDITION_WARNING, "A pod waits for its claim.",
 	  "tundra_waiting_claims; `kubectl describe` of the claim.",
-	  "Often it ends by itself. If it does not: a claim that has the GPU is in the lists below, "
+	  "Often it ends by itself. If it does not: a claim that has the GPU is in the lists "
+	  "below, "
 	  "end its pod; what the API server refuses (403) is the chart's role, `tundra doctor` "
 	  "tells which verb.",
 	  claim_waiting },
