@@ -68,8 +68,8 @@ struct fswatch {
 	void *arg;
 	struct loop_timer retry;
 	struct held held;
-	const char
-	    *next; /* the component awaited in it, in `path`; NULL: it is the folder itself */
+	/* The component awaited in held.folder, in `path`; NULL: that is the folder itself. */
+	const char *next;
 	size_t next_n;
 };
 

@@ -17,12 +17,17 @@ enum {
 
 /* ---- state ---- */
 
-static const char *const state_names[] = {
-	[INVENTORY_STARTING] = "starting",
-	[INVENTORY_READY] = "ready",
-	[INVENTORY_NO_DRIVER] = "no driver",
-	[INVENTORY_TROUBLE] = "trouble",
-};
+const char *inventory_state_name(enum inventory_state state)
+{
+	static const char *const names[] = {
+		[INVENTORY_STARTING] = "starting",
+		[INVENTORY_READY] = "ready",
+		[INVENTORY_NO_DRIVER] = "no driver",
+		[INVENTORY_TROUBLE] = "trouble",
+	};
+
+	return names[state];
+}
 
 static void inventory_change(struct inventory *inv, unsigned what)
 {
@@ -72,8 +77,9 @@ static void inventory_sum_up(struct inventory *inv)
 	if (lead->state != inv->state) {
 		inv->since_ms = loop_now_ms(inv->loop);
 		log_info("inventory changed state", LOG_S("vendor", lead->vendor->name),
-			 LOG_S("from", state_names[inv->state]),
-			 LOG_S("to", state_names[lead->state]), LOG_S("reason", lead->reason));
+			 LOG_S("from", inventory_state_name(inv->state)),
+			 LOG_S("to", inventory_state_name(lead->state)),
+			 LOG_S("reason", lead->reason));
 	}
 	inv->state = lead->state;
 	sv_copy(inv->reason, sizeof(inv->reason), sv_str(reason));

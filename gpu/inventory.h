@@ -18,6 +18,7 @@ enum inventory_state {
 	INVENTORY_NO_DRIVER, /* no driver or library found; reason lists every place tried */
 	INVENTORY_TROUBLE,   /* the driver is there and does not answer (hung, mismatch, reload) */
 };
+const char *inventory_state_name(enum inventory_state state); /* "no driver" */
 enum { INVENTORY_CHANGED_STATE = 1, INVENTORY_CHANGED_DEVICES = 2 };
 
 /* Why these: opening a driver wakes every GPU, one after another; a query touches one that is

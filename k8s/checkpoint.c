@@ -96,8 +96,8 @@ static bool next_member(struct sv *rest, struct sv *key, struct sv *value)
 }
 
 /*
- * The checksum that a compact object should have, and the one it has. `outer`: the file itself, of
- * which only v1 counts.
+ * Whether a compact object has the checksum that it should. `outer`: the file itself, of which only
+ * v1 counts.
  */
 static bool sum_matches(struct sv object, bool outer)
 {
@@ -218,6 +218,14 @@ static bool is_uid(const char *uid)
 	return s.n && s.n <= JOURNAL_KEY_MAX && sv_find(s, '/') < 0;
 }
 
+static struct sv prepared_name(const struct json *item)
+{
+	const struct json *of = json_get(item, "device");
+	struct sv name = json_sv(json_get(of, "DeviceName"));
+
+	return name.n ? name : json_sv(json_get(of, "deviceName")); /* version 3 */
+}
+
 /* The device of the claim that was prepared for a result; NULL: none. */
 static const struct json *find_prepared(const struct decoder *d,
 					const struct allocation_result *want, const char **kind)
@@ -228,18 +236,14 @@ static const struct json *find_prepared(const struct decoder *d,
 	for (size_t g = 0; g < json_len(groups); g++) {
 		const struct json *devices = json_get(json_at(groups, g), "devices");
 
-		for (size_t i = 0; i < json_len(devices) * ARRAY_LEN(kinds); i++) {
-			const struct json *item = json_get(json_at(devices, i / ARRAY_LEN(kinds)),
-							   kinds[i % ARRAY_LEN(kinds)]);
-			const struct json *of = json_get(item, "device");
-			struct sv name = json_sv(json_get(of, "DeviceName"));
+		for (size_t i = 0; i < json_len(devices); i++)
+			for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+				const struct json *item = json_get(json_at(devices, i), kinds[k]);
 
-			if (!name.n)
-				name = json_sv(json_get(of, "deviceName")); /* version 3 */
-			*kind = kinds[i % ARRAY_LEN(kinds)];
-			if (sv_eqs(name, want->device))
-				return item;
-		}
+				*kind = kinds[k];
+				if (sv_eqs(prepared_name(item), want->device))
+					return item;
+			}
 	}
 	return NULL;
 }

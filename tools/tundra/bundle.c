@@ -16,7 +16,6 @@
 #include "tools/tundra/bounded.h"
 #include "tools/tundra/command.h"
 #include "tools/tundra/ustar.h"
-#include "tools/tundra/with_node.h"
 
 enum { PART_FULL = 3 }; /* exit code of a part's process that left something out */
 
@@ -255,7 +254,7 @@ static int deliver(const char *path, struct sv archive)
 	return r < 0 ? 1 : 0;
 }
 
-static int gather(const void *options, const char *self)
+static int gather(const void *options, struct err *e)
 {
 	const struct options *o = options;
 	time_t now = time(NULL);
@@ -265,7 +264,8 @@ static int gather(const void *options, const char *self)
 	struct buf archive;
 	int code;
 
-	doctor_init(&d, &o->node, self);
+	(void)e; /* deliver() has said it */
+	doctor_init(&d, &o->node, NULL);
 	d.limit_ms = (uint32_t)o->timeout_ms;
 	b.d = &d;
 	redact_init(&b.redact);
@@ -283,8 +283,9 @@ static int gather(const void *options, const char *self)
 	return code;
 }
 
-static const struct with_node command = {
+static const struct command_spec command = {
 	.name = "support-bundle",
+	.usage = "[FLAGS]",
 	.about =
 	    "Gathers one tar archive for whoever helps you: the checks of tundra doctor, status, "
 	    "metrics,\nclaims, slices, versions, kernel and driver facts, logs. Secrets are "
@@ -299,5 +300,5 @@ int cmd_support_bundle(int argc, char **argv)
 {
 	struct options o = { 0 };
 
-	return with_node_run(&command, argc, argv, &o);
+	return command_run(&command, argc, argv, &o);
 }

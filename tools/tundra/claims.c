@@ -15,14 +15,11 @@
 #define OUTPUT_MAX ((size_t)64 << 20)
 
 struct options {
-	char *output, *plugins;
-	bool help;
+	struct node_options node; /* first: its rows count offsets from here */
+	char *output;
 };
-static const struct conf_option table[] = {
-	COMMAND_OUTPUT(struct options),
-	OFFLINE_PLUGINS(struct options),
-	OFFLINE_HELP(struct options),
-};
+static const struct conf_option own[] = { COMMAND_OUTPUT(struct options) };
+static const char *const node_flags[] = { "kubelet-plugins-directory-path", "help", NULL };
 
 static void print_row(const struct ledger_claim *c)
 {
@@ -108,9 +105,10 @@ static void print_json(const struct ledger_file *f)
 	buf_done(&out);
 }
 
-static int show(const struct options *o, struct err *e)
+static int show(const void *options, struct err *e)
 {
-	char *folder = offline_folder(o->plugins);
+	const struct options *o = options;
+	char *folder = offline_folder(o->node.plugins);
 	char *path = mem_printf("%s/ledger", folder);
 	struct ledger_file *f = NULL;
 	int r = fsx_exists(path) ? ledger_file_read(path, &f, e)
@@ -126,29 +124,22 @@ static int show(const struct options *o, struct err *e)
 	ledger_file_free(&f);
 	mem_free(path);
 	mem_free(folder);
-	return r;
+	return r < 0;
 }
 
-static const struct offline_command command = {
-	.usage = "claims [FLAGS]",
+static const struct command_spec command = {
+	.name = "claims",
+	.usage = "[FLAGS]",
 	.about = "Lists the claims that are prepared on this node, from its disk.",
-	.table = table,
-	.n = ARRAY_LEN(table),
-	.help = offsetof(struct options, help),
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+	.node_flags = node_flags,
+	.run = show,
 };
 
 int cmd_claims(int argc, char **argv)
 {
 	struct options o = { 0 };
-	struct err e = { 0 };
-	int code;
 
-	if (offline_options(&command, argc, argv, &o, &code))
-		return code;
-	if (show(&o, &e) < 0) {
-		fprintf(stderr, "tundra claims: %s\n", err_text(&e));
-		code = 1;
-	}
-	conf_done(table, ARRAY_LEN(table), &o);
-	return code;
+	return command_run(&command, argc, argv, &o);
 }

@@ -20,10 +20,6 @@ struct condition_device {
 	const char *name, *pci, *trouble, *claim; /* trouble "" = none, claim NULL = free */
 	bool present;
 };
-struct condition_worker {
-	const char *role;
-	const struct worker_stats *stats;
-};
 struct condition_facts {
 	const char *driver;
 	uint64_t up_ms; /* since tundra began to serve: what is still starting is not wrong yet */
@@ -32,7 +28,7 @@ struct condition_facts {
 	uint64_t inventory_ms; /* in that state */
 	const struct condition_device *devices;
 	size_t devices_n;
-	const struct condition_worker *workers;
+	const struct inventory_worker *workers;
 	size_t workers_n;
 	const struct claim_info *claims; /* those that wait or are quarantined */
 	size_t claims_n;

@@ -106,7 +106,7 @@ static void page_attributes(const struct docs_source *s, struct buf *out)
 	for (size_t i = 0; i < nvidia_attributes_n; i++) {
 		const struct nvidia_attribute *a = &nvidia_attributes[i];
 
-		code_cell(out, *a->domain ? a->domain : "gpu.nvidia.com");
+		code_cell(out, *a->domain ? a->domain : DRIVER_NAME);
 		code_cell(out, a->name);
 		cell(out, a->capacity ? "capacity" : kinds[a->kind]);
 		cell(out, a->about);

@@ -12,9 +12,9 @@
 #include "gpu/inventory.h"
 #include "k8s/api/config.h"
 #include "tools/tundra/bounded.h"
+#include "tools/tundra/command.h"
 
-#define DRIVER_NAME "gpu.nvidia.com"
-#define DRIVER_MS   INVENTORY_OPEN_MS /* opening a driver wakes every GPU */
+#define DRIVER_MS INVENTORY_OPEN_MS /* opening a driver wakes every GPU */
 
 const char *const doctor_verdict_names[] = { "ok", "warn", "FAIL", "unknown" };
 
@@ -115,32 +115,9 @@ static void one_line(char *text)
 
 /* ---- the world ---- */
 
-static const char *from_env(const char *name)
-{
-	return getenv(name);
-}
-
-static char *beside(const char *self, const char *given, const char *name)
-{
-	const char *slash = strrchr(self, '/');
-
-	if (given)
-		return mem_strdup(given);
-	return mem_printf("%.*s/%s", slash ? (int)(slash - self) : 0, self, name);
-}
-
 static void find_api(struct doctor *d)
 {
-	const char *file = d->o->kubeconfig;
-	int r;
-
-	if (file && *file)
-		r = api_config_file(file, NULL, &d->api, &d->api_why);
-	else
-		r = api_config_in_cluster(from_env, API_CONFIG_IN_CLUSTER, &d->api, &d->api_why);
-	if (r == -ENOENT && !(file && *file))
-		err_set(&d->api_why, r, "not in a pod, and no --kubeconfig given");
-	if (r < 0)
+	if (node_options_api(d->o, &d->api, &d->api_why) < 0)
 		d->api = NULL;
 }
 
@@ -151,8 +128,8 @@ void doctor_init(struct doctor *d, const struct node_options *o, const char *sel
 	d->folder = mem_printf("%s/" DRIVER_NAME, o->plugins);
 	d->device_plugins = node_options_device_plugins(o);
 	d->host = mem_strdup(o->host_root && strcmp(o->host_root, "/") != 0 ? o->host_root : "");
-	d->worker = beside(self, o->worker_path, "tundra-worker");
-	d->hook = beside(self, o->hook_source, "tundra-cdi-hook");
+	d->worker = command_program(self, o->worker_path, "tundra-worker");
+	d->hook = command_program(self, o->hook_source, "tundra-cdi-hook");
 	d->limit_ms = 10000;
 	d->findings = mem_calloc(doctor_checks_n, sizeof(*d->findings));
 	d->done = mem_calloc(doctor_checks_n, sizeof(*d->done));

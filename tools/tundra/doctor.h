@@ -48,7 +48,8 @@ struct doctor_check {
 extern const struct doctor_check doctor_checks[];
 extern const size_t doctor_checks_n;
 
-/* -EINVAL and others never: what cannot be found out becomes unknown. `self` is this program. */
+/* -EINVAL and others never: what cannot be found out becomes unknown. Our other
+ * programs are looked for beside `self`; NULL: beside this one. */
 void doctor_init(struct doctor *d, const struct node_options *o, const char *self);
 void doctor_done(struct doctor *d);
 /* Runs one row within its limit. */

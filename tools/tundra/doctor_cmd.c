@@ -1,16 +1,13 @@
 /* tundra doctor: is this node able? The flags, the lines, the exit code. */
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "core/buf.h"
 #include "core/mem.h"
 #include "core/version.h"
 #include "tools/tundra/command.h"
 #include "tools/tundra/doctor.h"
-#include "tools/tundra/with_node.h"
 
-enum { HELP_MAX = 64 << 10, JSON_MAX = 1 << 20, TIMEOUT_MAX_MS = 600000 };
+enum { JSON_MAX = 1 << 20, TIMEOUT_MAX_MS = 600000 };
 
 struct options {
 	struct node_options node; /* first: its rows count offsets from here */
@@ -47,7 +44,7 @@ static void print_sum(const size_t count[DOCTOR_VERDICTS])
 				       : "this node is able");
 }
 
-static int examine(const void *options, const char *self)
+static int examine(const void *options, struct err *e)
 {
 	const struct options *o = options;
 	bool json = !strcmp(o->output, "json");
@@ -55,7 +52,8 @@ static int examine(const void *options, const char *self)
 	struct doctor d;
 	struct buf text;
 
-	doctor_init(&d, &o->node, self);
+	(void)e; /* a check that fails is an answer */
+	doctor_init(&d, &o->node, NULL);
 	d.limit_ms = (uint32_t)o->timeout_ms;
 	if (!json)
 		printf("tundra %s on node %s\n\n", version_string(), o->node.node_name);
@@ -74,8 +72,9 @@ static int examine(const void *options, const char *self)
 	return count[DOCTOR_FAIL] ? 1 : 0;
 }
 
-static const struct with_node command = {
+static const struct command_spec command = {
 	.name = "doctor",
+	.usage = "[FLAGS]",
 	.about =
 	    "Is this node able to serve its GPUs? One line per check; changes nothing but that "
 	    "the driver's\nmissing device nodes are made, as tundra node does. Exit: 0 nothing "
@@ -89,5 +88,5 @@ int cmd_doctor(int argc, char **argv)
 {
 	struct options o = { 0 };
 
-	return with_node_run(&command, argc, argv, &o);
+	return command_run(&command, argc, argv, &o);
 }

@@ -20,5 +20,6 @@ struct kube_call {
 /* Negative: f says why there is no client; nothing to close. */
 int kube_open(const struct doctor *d, struct kube *k, struct doctor_finding *f) NODISCARD;
 void kube_close(struct kube *k);
+/* Begins a call; its fn is c->fn, within kube_wait(). Deadline and callback of `r` are set here. */
 void kube_call(struct kube *k, struct kube_call *c, struct api_request *r);
-void kube_wait(struct kube *k);
+void kube_wait(struct kube *k); /* until all calls have their answers */

@@ -169,7 +169,7 @@ static int count_socket(void *arg, const char *name)
 {
 	size_t *n = arg;
 
-	*n += sv_starts(sv_str(name), SV("gpu.nvidia.com")) && sv_ends(sv_str(name), SV(".sock"));
+	*n += sv_starts(sv_str(name), SV(DRIVER_NAME)) && sv_ends(sv_str(name), SV(".sock"));
 	return 0;
 }
 

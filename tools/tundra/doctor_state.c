@@ -237,7 +237,7 @@ static void judge_checkpoint(const struct doctor *d, struct doctor_finding *f)
 	const struct takeover_conf conf = { .folder = d->folder,
 					    .ledger = ledger,
 					    .cdi = d->roots.cdi,
-					    .driver = OFFLINE_DRIVER,
+					    .driver = DRIVER_NAME,
 					    .pool = d->o->node_name,
 					    .boot_id = boot_id };
 	struct takeover_found found;

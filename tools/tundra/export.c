@@ -21,10 +21,10 @@
 #include "tools/tundra/offline.h"
 
 struct options {
-	char *plugins, *registry, *cdi;
-	bool upstream, without_mps_id, help;
+	struct node_options node; /* first: its rows count offsets from here */
+	bool upstream, without_mps_id;
 };
-static const struct conf_option table[] = {
+static const struct conf_option own[] = {
 	{ .name = "upstream",
 	  .otherwise = "false",
 	  .kind = CONF_BOOL,
@@ -36,11 +36,10 @@ static const struct conf_option table[] = {
 	  .offset = offsetof(struct options, without_mps_id),
 	  .help = "for builds of that driver between 0.4.0 and August 2026, which leave an empty "
 		  "mpsControlDaemonID out and take any other file for damaged" },
-	OFFLINE_PLUGINS(struct options),
-	OFFLINE_REGISTRY(struct options),
-	OFFLINE_CDI(struct options),
-	OFFLINE_HELP(struct options),
 };
+static const char *const node_flags[] = { "kubelet-plugins-directory-path",
+					  "kubelet-registrar-directory-path", "cdi-root", "help",
+					  NULL };
 
 struct exporter {
 	const struct options *o;
@@ -89,7 +88,7 @@ static int check_plans(const struct exporter *x, struct err *e)
  */
 static bool still_holds(const struct exporter *x, const struct ledger_claim *c)
 {
-	char *spec = offline_spec(x->o->cdi, c->uid);
+	char *spec = offline_spec(x->o->node.cdi_root, c->uid);
 	bool now = !strcmp(c->boot_id, x->boot_id), holds = !c->devices_n || fsx_exists(spec);
 
 	if (!holds && now)
@@ -119,7 +118,7 @@ static void choose(struct exporter *x)
  */
 static int check_present(const struct exporter *x, struct err *e)
 {
-	const struct checkpoint_conf conf = { .driver = OFFLINE_DRIVER,
+	const struct checkpoint_conf conf = { .driver = DRIVER_NAME,
 					      .pool = "",
 					      .boot_id = x->boot_id };
 	struct checkpoint *c = NULL;
@@ -155,13 +154,13 @@ static int encode(struct exporter *x, struct err *e)
 			       "the record of claim %.64s is damaged, so its GPUs are not known: "
 			       "end its pods, then tundra unprepare --claim",
 			       f->corrupt_n ? f->corrupt[0] : "(not even its UID is readable)");
-	r = offline_check_cdi(f, x->o->cdi, x->boot_id, e);
+	r = offline_check_cdi(f, x->o->node.cdi_root, x->boot_id, e);
 	if (r)
 		return r;
 	choose(x);
 	r = check_plans(x, e);
 	return r ? r
-		 : checkpoint_encode(x->claims, x->claims_n, OFFLINE_DRIVER, x->boot_id, &format,
+		 : checkpoint_encode(x->claims, x->claims_n, DRIVER_NAME, x->boot_id, &format,
 				     &x->text, e);
 }
 
@@ -210,7 +209,7 @@ static int export(struct exporter *x, struct err *e)
 		r = err_set(e, -ENOENT, "no ledger at %s: there is nothing to export",
 			    x->ledger_path);
 	if (!r)
-		r = offline_check_stopped(x->folder, x->o->registry, e);
+		r = offline_check_stopped(x->folder, x->o->node.registry, e);
 	if (!r)
 		r = ledger_file_open(x->ledger_path, x->boot_id, NULL, &x->ledger, e);
 	if (!r)
@@ -220,11 +219,17 @@ static int export(struct exporter *x, struct err *e)
 	return r ? r : write_out(x, e);
 }
 
-static int run(const struct options *o, struct err *e)
+static int run(const void *options, struct err *e)
 {
-	struct exporter x = { .o = o, .folder = offline_folder(o->plugins) };
+	const struct options *o = options;
+	struct exporter x = { .o = o, .folder = offline_folder(o->node.plugins) };
 	int r;
 
+	if (!o->upstream) {
+		err_set(e, -EINVAL, "--upstream is required, it is all there is to export to");
+		mem_free(x.folder);
+		return EXIT_USAGE;
+	}
 	x.ledger_path = mem_printf("%s/ledger", x.folder);
 	x.checkpoint = mem_printf("%s/checkpoint.json", x.folder);
 	buf_init(&x.text, CHECKPOINT_MAX);
@@ -235,35 +240,24 @@ static int run(const struct options *o, struct err *e)
 	mem_free(x.folder);
 	mem_free(x.ledger_path);
 	mem_free(x.checkpoint);
-	return r;
+	return r < 0;
 }
 
-static const struct offline_command command = {
-	.usage = "export --upstream [FLAGS]",
+static const struct command_spec command = {
+	.name = "export",
+	.usage = "--upstream [FLAGS]",
 	.about = "Hands what is prepared on this node to NVIDIA's driver, with the pods "
 		 "running: writes its\ncheckpoint.json and sets our ledger aside. tundra must "
 		 "not run on the node.",
-	.table = table,
-	.n = ARRAY_LEN(table),
-	.help = offsetof(struct options, help),
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+	.node_flags = node_flags,
+	.run = run,
 };
 
 int cmd_export(int argc, char **argv)
 {
 	struct options o = { 0 };
-	struct err e = { 0 };
-	int code;
 
-	if (offline_options(&command, argc, argv, &o, &code))
-		return code;
-	if (!o.upstream) {
-		fprintf(stderr, "tundra export: --upstream is required, it is all there is to "
-				"export to\n");
-		code = EXIT_USAGE;
-	} else if (run(&o, &e) < 0) {
-		fprintf(stderr, "tundra export: %s\n", err_text(&e));
-		code = 1;
-	}
-	conf_done(table, ARRAY_LEN(table), &o);
-	return code;
+	return command_run(&command, argc, argv, &o);
 }

@@ -28,15 +28,13 @@
 #include "tools/tundra/privileges.h"
 #include "tools/tundra/serve.h"
 
-#define DRIVER_NAME "gpu.nvidia.com"
-#define DRAIN_MS    50000u /* of the pod's 60 s: then what is in flight is given up */
-#define PATH_BYTES  512
+#define DRAIN_MS 50000u /* of the pod's 60 s: then what is in flight is given up */
 
 struct node {
 	struct loop *loop;
 	struct node_options o;
 	struct roots roots;
-	char boot_id[64], self[PATH_BYTES];
+	char boot_id[64];
 	char *worker_path, *hook_source, *device_plugins, *status_socket, *instance;
 	const char *worker_args[WORKER_ROOTS_ARGS + 1];
 	struct spawner *spawner;
@@ -55,21 +53,7 @@ struct node {
 	bool draining, lost;
 };
 
-static const char *from_env(const char *name)
-{
-	return getenv(name);
-}
-
 /* ---- the world ---- */
-
-static char *beside_self(const struct node *n, const char *given, const char *name)
-{
-	const char *slash = strrchr(n->self, '/');
-
-	if (given)
-		return mem_strdup(given);
-	return mem_printf("%.*s/%s", (int)(slash - n->self), n->self, name);
-}
 
 /* A container that starts anew in its pod is another instance: struct driver_conf tells why. */
 static char *name_instance(const char *pod_uid)
@@ -84,14 +68,11 @@ static char *name_instance(const char *pod_uid)
 
 static int look_around(struct node *n, struct err *e)
 {
-	ssize_t len = readlink("/proc/self/exe", n->self, sizeof(n->self) - 1);
 	int r;
 
-	if (len < 0)
-		return err_sys(e, -errno, "cannot read /proc/self/exe");
 	node_options_roots(&n->o, &n->roots);
-	n->worker_path = beside_self(n, n->o.worker_path, "tundra-worker");
-	n->hook_source = beside_self(n, n->o.hook_source, "tundra-cdi-hook");
+	n->worker_path = command_program(NULL, n->o.worker_path, "tundra-worker");
+	n->hook_source = command_program(NULL, n->o.hook_source, "tundra-cdi-hook");
 	n->device_plugins = node_options_device_plugins(&n->o);
 	n->status_socket = mem_printf("%s/status.sock", n->o.run_folder);
 	n->instance = name_instance(n->o.pod_uid);
@@ -114,14 +95,8 @@ static int connect_api(struct node *n, struct err *e)
 	struct api_config *config = NULL;
 	struct api_conf conf = { .burst = (unsigned)n->o.burst,
 				 .qps = n->o.qps ? strtod(n->o.qps, NULL) : 0 };
-	int r;
+	int r = node_options_api(&n->o, &config, e);
 
-	if (n->o.kubeconfig && *n->o.kubeconfig)
-		r = api_config_file(n->o.kubeconfig, NULL, &config, e);
-	else
-		r = api_config_in_cluster(from_env, API_CONFIG_IN_CLUSTER, &config, e);
-	if (r == -ENOENT && !(n->o.kubeconfig && *n->o.kubeconfig))
-		r = err_wrap(e, r, "not in a pod and no --kubeconfig given");
 	if (r < 0)
 		return r;
 	conf.config = config;
@@ -420,7 +395,7 @@ int cmd_node(int argc, char **argv)
 	struct err e = { 0 };
 	int code = 0;
 
-	if (node_options_parse(argc, argv, from_env, &n->o, &e) < 0) {
+	if (node_options_parse(argc, argv, conf_env, &n->o, &e) < 0) {
 		fprintf(stderr, "tundra node: %s\n", err_text(&e));
 		code = EXIT_USAGE;
 	} else if (n->o.help) {

@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "core/mem.h"
 #include "core/sv.h"
+#include "k8s/api/config.h"
 
 #define AT(field) .offset = offsetof(struct node_options, field)
 
@@ -73,7 +74,7 @@ static const struct conf_option table[] = {
 	  .otherwise = "/var/run/cdi",
 	  .kind = CONF_STR,
 	  AT(cdi_root),
-	  .help = "where CDI specs are written" },
+	  .help = "folder of the CDI specs" },
 	{ .name = "nvidia-driver-root",
 	  .alias = "host_driver-root",
 	  .env = { "NVIDIA_DRIVER_ROOT", "HOST_DRIVER_ROOT" },
@@ -219,7 +220,7 @@ static const struct conf_option table[] = {
 	  .otherwise = "/proc",
 	  .kind = CONF_STR,
 	  AT(proc_root),
-	  .help = "the host's /proc" },
+	  .help = "the host's /proc, all processes in it" },
 	{ .name = "sys-root",
 	  .env = { "SYS_ROOT" },
 	  .arg = "FOLDER",
@@ -354,8 +355,7 @@ static void unset_if_empty(char **text)
 	*text = NULL;
 }
 
-/* They are watched, joined to and handed to workers, hence absolute; NULL: the default, or a
- * search. */
+/* Watched, joined to and handed to workers, hence absolute. NULL: the default, or a search. */
 static int check_folders(const struct node_options *o, struct err *e)
 {
 	const struct {
@@ -389,7 +389,7 @@ static int check_endpoint(const char *endpoint, struct err *e)
 	return err_set(e, -EINVAL, "--http-endpoint=%s is not HOST:PORT", endpoint);
 }
 
-static int check(struct node_options *o, struct err *e)
+int node_options_check(struct node_options *o, struct err *e)
 {
 	int r;
 
@@ -438,11 +438,6 @@ static int check(struct node_options *o, struct err *e)
 	return gate_parse(gates, NODE_GATES, o->feature_gates ? o->feature_gates : "", o->gates, e);
 }
 
-int node_options_check(struct node_options *o, struct err *e)
-{
-	return check(o, e);
-}
-
 const struct conf_option *node_options_table(size_t *n)
 {
 	*n = ARRAY_LEN(table);
@@ -480,7 +475,7 @@ int node_options_parse(int argc, char **argv, const char *(*env)(const char *nam
 	rows_of(argv[0], rows);
 	r = conf_parse(rows, ARRAY_LEN(rows), argc, argv, env, o, e);
 	if (!r && !o->help && !o->version)
-		r = check(o, e);
+		r = node_options_check(o, e);
 	if (r < 0)
 		node_options_done(o);
 	return r;
@@ -512,6 +507,16 @@ void node_options_roots(const struct node_options *o, struct roots *out)
 		.run = o->run_folder,
 		.boot_id = "/proc/sys/kernel/random/boot_id",
 	};
+}
+
+int node_options_api(const struct node_options *o, struct api_config **out, struct err *e)
+{
+	int r;
+
+	if (o->kubeconfig && *o->kubeconfig)
+		return api_config_file(o->kubeconfig, NULL, out, e);
+	r = api_config_in_cluster(conf_env, API_CONFIG_IN_CLUSTER, out, e);
+	return r == -ENOENT ? err_wrap(e, r, "not in a pod and no --kubeconfig given") : r;
 }
 
 char *node_options_device_plugins(const struct node_options *o)

@@ -4,6 +4,8 @@
 #include "core/gate.h"
 #include "core/roots.h"
 
+#define DRIVER_NAME "gpu.nvidia.com" /* the DRA driver that tundra is */
+
 enum node_gate {
 	GATE_TIME_SLICING,
 	GATE_MPS,
@@ -57,6 +59,10 @@ void node_options_roots(const struct node_options *o, struct roots *out);
  * frees.
  */
 char *node_options_device_plugins(const struct node_options *o);
+struct api_config;
+/* How to reach the API server: --kubeconfig, or without it the pod's own service account. */
+int node_options_api(const struct node_options *o, struct api_config **out,
+		     struct err *e) NODISCARD;
 struct buf;
 /* `program`: argv[0], as the defaults depend on it. */
 void node_options_help(const char *program, struct buf *out);

@@ -8,36 +8,9 @@
 #include "k8s/takeover.h"
 #include "tools/tundra/command.h"
 
-static const char *from_env(const char *name)
-{
-	return getenv(name);
-}
-
-int offline_options(const struct offline_command *c, int argc, char **argv, void *options,
-		    int *code)
-{
-	struct err e = { 0 };
-	struct buf text;
-
-	*code = EXIT_USAGE;
-	if (conf_parse(c->table, c->n, argc, argv, from_env, options, &e) < 0) {
-		fprintf(stderr, "tundra %s: %s\n", argv[0], err_text(&e));
-		return -EINVAL;
-	}
-	*code = 0;
-	if (!*(const bool *)((const char *)options + c->help))
-		return 0;
-	buf_init(&text, 16 << 10);
-	conf_help(c->table, c->n, &text);
-	printf("usage: tundra %s\n\n%s\n\n%s", c->usage, c->about, buf_cstr(&text));
-	buf_done(&text);
-	conf_done(c->table, c->n, options);
-	return 1;
-}
-
 char *offline_folder(const char *plugins)
 {
-	return mem_printf("%s/" OFFLINE_DRIVER, plugins);
+	return mem_printf("%s/" DRIVER_NAME, plugins);
 }
 
 int offline_boot_id(char *out, size_t size, struct err *e)
@@ -67,7 +40,7 @@ int offline_check_stopped(const char *folder, const char *registry, struct err *
 {
 	struct search where[] = {
 		{ .folder = folder, .prefix = "dra", .suffix = ".sock" },
-		{ .folder = registry, .prefix = OFFLINE_DRIVER, .suffix = "-reg.sock" }
+		{ .folder = registry, .prefix = DRIVER_NAME, .suffix = "-reg.sock" }
 	};
 	int r = 0;
 
@@ -89,7 +62,7 @@ int offline_check_stopped(const char *folder, const char *registry, struct err *
 
 char *offline_spec(const char *cdi, const char *uid)
 {
-	return mem_printf("%s/k8s." OFFLINE_DRIVER "-claim_%s.yaml", cdi, uid);
+	return mem_printf("%s/k8s." DRIVER_NAME "-claim_%s.yaml", cdi, uid);
 }
 
 int offline_check_cdi(const struct ledger_file *f, const char *cdi, const char *boot_id,

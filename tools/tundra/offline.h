@@ -1,49 +1,8 @@
 #pragma once
 /* What the commands that work without a running driver have in common. They block. */
-#include "core/conf.h"
+#include "core/buf.h"
 #include "k8s/ledger_file.h"
 
-#define OFFLINE_DRIVER "gpu.nvidia.com"
-
-/* Rows of option tables, named as those of tundra node. */
-#define OFFLINE_PLUGINS(type)                                                                      \
-	{                                                                                          \
-		.name = "kubelet-plugins-directory-path",                                          \
-		.env = { "KUBELET_PLUGINS_DIRECTORY_PATH" }, .arg = "FOLDER",                      \
-		.otherwise = "/var/lib/kubelet/plugins", .kind = CONF_STR,                         \
-		.offset = offsetof(type, plugins), .help = "where plugins keep their state"        \
-	}
-#define OFFLINE_REGISTRY(type)                                                                     \
-	{                                                                                          \
-		.name = "kubelet-registrar-directory-path",                                        \
-		.env = { "KUBELET_REGISTRAR_DIRECTORY_PATH" }, .arg = "FOLDER",                    \
-		.otherwise = "/var/lib/kubelet/plugins_registry", .kind = CONF_STR,                \
-		.offset = offsetof(type, registry), .help = "where the kubelet looks for plugins"  \
-	}
-#define OFFLINE_CDI(type)                                                                          \
-	{                                                                                          \
-		.name = "cdi-root", .env = { "CDI_ROOT" }, .arg = "FOLDER",                        \
-		.otherwise = "/var/run/cdi", .kind = CONF_STR, .offset = offsetof(type, cdi),      \
-		.help = "where CDI specs are"                                                      \
-	}
-#define OFFLINE_HELP(type)                                                                         \
-	{                                                                                          \
-		.name = "help", .otherwise = "false", .kind = CONF_BOOL,                           \
-		.offset = offsetof(type, help), .help = "this list"                                \
-	}
-
-struct offline_command {
-	const char *usage, *about; /* usage: the line's rest behind "tundra" */
-	const struct conf_option *table;
-	size_t n;
-	size_t help; /* offset of the bool in the options struct */
-};
-/*
- * Reads a command's flags. 0: go on; else *code is the exit code, everything is said and nothing is
- * left to free.
- */
-int offline_options(const struct offline_command *c, int argc, char **argv, void *options,
-		    int *code) NODISCARD;
 char *offline_folder(const char *plugins); /* the driver's; caller frees */
 int offline_boot_id(char *out, size_t size, struct err *e) NODISCARD;
 /*

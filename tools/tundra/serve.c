@@ -56,7 +56,7 @@ static void on_readyz(void *ctx, const char *query, struct http_reply *reply)
 		buf_puts(reply->body, "ok\n");
 	else
 		reply->status = 503;
-	buf_printf(reply->body, "devices: %s%s%s\n", status_doc_state(state),
+	buf_printf(reply->body, "devices: %s%s%s\n", inventory_state_name(state),
 		   *inventory_reason(s->conf.inventory) ? ": " : "",
 		   inventory_reason(s->conf.inventory));
 }

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "core/buf.h"
-#include "core/conf.h"
 #include "core/fsx.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -22,29 +21,11 @@
 #define WAIT_S	   10
 
 struct options {
-	char *output, *run_folder;
-	bool help;
+	struct node_options node; /* first: its rows count offsets from here */
+	char *output;
 };
-static const struct conf_option table[] = {
-	COMMAND_OUTPUT(struct options),
-	{ .name = "run-directory",
-	  .env = { "RUN_DIRECTORY" },
-	  .arg = "FOLDER",
-	  .otherwise = "/run/tundra",
-	  .kind = CONF_STR,
-	  .offset = offsetof(struct options, run_folder),
-	  .help = "where the running node has its socket" },
-	{ .name = "help",
-	  .otherwise = "false",
-	  .kind = CONF_BOOL,
-	  .offset = offsetof(struct options, help),
-	  .help = "this list" },
-};
-
-static const char *from_env(const char *name)
-{
-	return getenv(name);
-}
+static const struct conf_option own[] = { COMMAND_OUTPUT(struct options) };
+static const char *const node_flags[] = { "run-directory", "help", NULL };
 
 static int dial(const char *path, struct err *e)
 {
@@ -332,41 +313,35 @@ static int show(const struct options *o, struct sv body, struct err *e)
 	return 0;
 }
 
-static int status(const struct options *o, struct err *e)
+static int status(const void *options, struct err *e)
 {
+	const struct options *o = options;
 	struct buf answer;
 	struct sv body;
 	int r;
 
 	buf_init(&answer, ANSWER_MAX);
-	r = status_fetch(o->run_folder, &answer, &body, e);
+	r = status_fetch(o->node.run_folder, &answer, &body, e);
 	if (!r)
 		r = show(o, body, e);
 	buf_done(&answer);
-	return r;
+	return r < 0;
 }
+
+static const struct command_spec command = {
+	.name = "status",
+	.usage = "[FLAGS]",
+	.about = "Shows what the node that runs here serves: devices, claims, what is wrong and "
+		 "what to do.",
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+	.node_flags = node_flags,
+	.run = status,
+};
 
 int cmd_status(int argc, char **argv)
 {
 	struct options o = { 0 };
-	struct err e = { 0 };
-	int code = 0;
 
-	if (conf_parse(table, ARRAY_LEN(table), argc, argv, from_env, &o, &e) < 0) {
-		fprintf(stderr, "tundra status: %s\n", err_text(&e));
-		return EXIT_USAGE;
-	}
-	if (o.help) {
-		struct buf text;
-
-		buf_init(&text, 16 << 10);
-		conf_help(table, ARRAY_LEN(table), &text);
-		printf("usage: tundra status [FLAGS]\n\n%s", buf_cstr(&text));
-		buf_done(&text);
-	} else if (status(&o, &e) < 0) {
-		fprintf(stderr, "tundra status: %s\n", err_text(&e));
-		code = 1;
-	}
-	conf_done(table, ARRAY_LEN(table), &o);
-	return code;
+	return command_run(&command, argc, argv, &o);
 }

@@ -9,14 +9,7 @@
 #include "tools/tundra/in_use.h"
 #include "transport/h2_client.h"
 
-enum { WORKERS_MAX = 16 };
-
-const char *status_doc_state(enum inventory_state state)
-{
-	static const char *const names[] = { "starting", "ready", "no driver", "trouble" };
-
-	return names[state];
-}
+enum { WORKERS_MAX = 18 };
 
 /* ---- what is wrong ---- */
 
@@ -24,7 +17,7 @@ const char *status_doc_state(enum inventory_state state)
 struct gathered {
 	struct condition_facts facts;
 	struct condition_device *devices;
-	struct condition_worker workers[WORKERS_MAX + 2];
+	struct inventory_worker workers[WORKERS_MAX];
 	struct claim_info *claims;
 	size_t claims_size;
 };
@@ -50,18 +43,14 @@ static void gather_devices(struct gathered *g, const struct serve_conf *c)
 	g->facts.devices = g->devices;
 }
 
-static void gather_workers(struct gathered *g, const struct serve_conf *c)
+/* All that the node has: those of the vendors, and the two of its own. */
+static size_t workers_of(const struct serve_conf *c, struct inventory_worker out[WORKERS_MAX])
 {
-	struct inventory_worker of_vendors[WORKERS_MAX];
-	size_t n = inventory_workers(c->inventory, of_vendors, WORKERS_MAX);
+	size_t n = inventory_workers(c->inventory, out, WORKERS_MAX - 2);
 
-	for (size_t i = 0; i < n; i++)
-		g->workers[i] =
-		    (struct condition_worker){ of_vendors[i].role, of_vendors[i].stats };
-	g->workers[n++] = (struct condition_worker){ "disk", worker_stats(c->disk) };
-	g->workers[n++] = (struct condition_worker){ "host", in_use_worker(c->in_use) };
-	g->facts.workers = g->workers;
-	g->facts.workers_n = n;
+	out[n++] = (struct inventory_worker){ "disk", worker_stats(c->disk) };
+	out[n++] = (struct inventory_worker){ "host", in_use_worker(c->in_use) };
+	return n;
 }
 
 static void gather_claim(void *arg, const struct claim_info *i)
@@ -99,7 +88,8 @@ static void gather(struct gathered *g, struct loop *l, const struct serve_conf *
 	f->events_forbidden = events_forbidden(c->events);
 	f->loop = loop_stats(l);
 	gather_devices(g, c);
-	gather_workers(g, c);
+	f->workers = g->workers;
+	f->workers_n = workers_of(c, g->workers);
 	driver_each_claim(c->driver, gather_claim, g);
 }
 
@@ -175,14 +165,12 @@ static void status_worker(struct jsonw *w, const char *role, const struct worker
 
 static void status_workers(const struct serve_conf *c, struct jsonw *w)
 {
-	struct inventory_worker workers[16];
-	size_t n = inventory_workers(c->inventory, workers, ARRAY_LEN(workers));
+	struct inventory_worker workers[WORKERS_MAX];
+	size_t n = workers_of(c, workers);
 
 	jsonw_karr(w, "workers");
 	for (size_t i = 0; i < n; i++)
 		status_worker(w, workers[i].role, workers[i].stats);
-	status_worker(w, "disk", worker_stats(c->disk));
-	status_worker(w, "host", in_use_worker(c->in_use));
 	jsonw_end(w);
 }
 
@@ -203,7 +191,7 @@ static void status_api(const struct serve_conf *c, struct jsonw *w)
 static void status_inventory(const struct serve_conf *c, struct jsonw *w)
 {
 	jsonw_kobj(w, "inventory");
-	jsonw_kstr(w, "state", status_doc_state(inventory_state(c->inventory)));
+	jsonw_kstr(w, "state", inventory_state_name(inventory_state(c->inventory)));
 	jsonw_kstr(w, "reason", inventory_reason(c->inventory));
 	jsonw_karr(w, "devices");
 	list_for_each (n, inventory_devices(c->inventory))

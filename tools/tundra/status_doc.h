@@ -13,4 +13,3 @@
  */
 size_t status_doc(struct loop *l, const struct serve_conf *c, uint64_t started_ms,
 		  size_t claims_max, struct buf *out);
-const char *status_doc_state(enum inventory_state state);

@@ -7,7 +7,7 @@
 #include "core/buf.h"
 #include "core/fsx.h"
 #include "core/mem.h"
-#include "tools/tundra/offline.h"
+#include "tools/tundra/node_options.h"
 
 #define LEFT_MAX 4096
 
@@ -23,9 +23,9 @@ static const struct pattern in_folder[] = {
 	{ "ledger.damaged", "" },  { "ledger.exported", "" },
 	{ ".doctor", "" },
 };
-static const struct pattern in_registry[] = { { OFFLINE_DRIVER, "-reg.sock" },
+static const struct pattern in_registry[] = { { DRIVER_NAME, "-reg.sock" },
 					      { ".pu.nvidia.com", "-reg.sock" } };
-static const struct pattern in_cdi[] = { { "k8s." OFFLINE_DRIVER "-claim_", ".yaml" } };
+static const struct pattern in_cdi[] = { { "k8s." DRIVER_NAME "-claim_", ".yaml" } };
 static const struct pattern in_run[] = { { "status.sock", "" },
 					 { ".tatus.sock", "" },
 					 { "state.json", "" } };

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "core/fsx.h"
 #include "core/log.h"
@@ -22,17 +21,15 @@
 #include "tools/tundra/offline.h"
 #include "tools/tundra/uninstall.h"
 
-#define GPUS_MS	   (INVENTORY_OPEN_MS + 10000u) /* until the GPUs are known, or known not to be */
-#define PATH_BYTES 512
+#define GPUS_MS (INVENTORY_OPEN_MS + 10000u) /* until the GPUs are known, or known not to be */
 
 struct options {
-	char *claim, *plugins, *registry, *cdi, *run;
-	char *driver_root, *container_driver_root, *host_root;
-	char *dev_root, *proc_root, *sys_root, *worker_path;
-	bool all, force, help;
+	struct node_options node; /* first: its rows count offsets from here */
+	char *claim;
+	bool all, force;
 };
 #define AT(field) .offset = offsetof(struct options, field)
-static const struct conf_option table[] = {
+static const struct conf_option own[] = {
 	{ .name = "all",
 	  .otherwise = "false",
 	  .kind = CONF_BOOL,
@@ -49,63 +46,20 @@ static const struct conf_option table[] = {
 	  AT(force),
 	  .help = "also when a process has a GPU of such a claim open, nobody can tell, or no CDI "
 		  "spec is found" },
-	OFFLINE_PLUGINS(struct options),
-	OFFLINE_REGISTRY(struct options),
-	OFFLINE_CDI(struct options),
-	{ .name = "run-directory",
-	  .env = { "RUN_DIRECTORY" },
-	  .arg = "FOLDER",
-	  .otherwise = "/run/tundra",
-	  .kind = CONF_STR,
-	  AT(run),
-	  .help = "where a running node has its socket" },
-	{ .name = "nvidia-driver-root",
-	  .env = { "NVIDIA_DRIVER_ROOT" },
-	  .arg = "FOLDER",
-	  .kind = CONF_STR,
-	  AT(driver_root),
-	  .help = "as for tundra node" },
-	{ .name = "container-driver-root",
-	  .env = { "DRIVER_ROOT_CTR_PATH" },
-	  .arg = "FOLDER",
-	  .kind = CONF_STR,
-	  AT(container_driver_root),
-	  .help = "as for tundra node" },
-	{ .name = "host-root",
-	  .env = { "HOST_ROOT" },
-	  .arg = "FOLDER",
-	  .kind = CONF_STR,
-	  AT(host_root),
-	  .help = "as for tundra node" },
-	{ .name = "dev-root",
-	  .env = { "DEV_ROOT" },
-	  .arg = "FOLDER",
-	  .otherwise = "/dev",
-	  .kind = CONF_STR,
-	  AT(dev_root),
-	  .help = "device nodes" },
-	{ .name = "proc-root",
-	  .env = { "PROC_ROOT" },
-	  .arg = "FOLDER",
-	  .otherwise = "/proc",
-	  .kind = CONF_STR,
-	  AT(proc_root),
-	  .help = "the host's /proc, all processes in it" },
-	{ .name = "sys-root",
-	  .env = { "SYS_ROOT" },
-	  .arg = "FOLDER",
-	  .otherwise = "/sys",
-	  .kind = CONF_STR,
-	  AT(sys_root),
-	  .help = "sysfs" },
-	{ .name = "worker-path",
-	  .env = { "WORKER_PATH" },
-	  .arg = "FILE",
-	  .kind = CONF_STR,
-	  AT(worker_path),
-	  .help = "tundra-worker; without it the one beside this program" },
-	OFFLINE_HELP(struct options),
 };
+static const char *const node_flags[] = { "kubelet-plugins-directory-path",
+					  "kubelet-registrar-directory-path",
+					  "cdi-root",
+					  "run-directory",
+					  "nvidia-driver-root",
+					  "container-driver-root",
+					  "host-root",
+					  "dev-root",
+					  "proc-root",
+					  "sys-root",
+					  "worker-path",
+					  "help",
+					  NULL };
 
 struct unprepare {
 	const struct options *o;
@@ -134,22 +88,6 @@ static bool is_chosen(const struct unprepare *u, const char *uid)
 
 /* ---- the GPUs ---- */
 
-static char *beside_self(const char *name)
-{
-	char self[PATH_BYTES];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	self[n > 0 ? n : 0] = '\0';
-	slash = strrchr(self, '/');
-	return slash ? mem_printf("%.*s/%s", (int)(slash - self), self, name) : mem_strdup(name);
-}
-
-static const char *first_set(const char *a, const char *b, const char *c)
-{
-	return a && *a ? a : b && *b ? b : c && *c ? c : "";
-}
-
 static void start_gpus(struct unprepare *u)
 {
 	const struct options *o = u->o;
@@ -157,20 +95,8 @@ static void start_gpus(struct unprepare *u)
 					     .host = &u->host,
 					     .uevent_fd = -1 };
 
-	u->roots = (struct roots){
-		.dev = o->dev_root,
-		.proc = o->proc_root,
-		.sys = o->sys_root,
-		.driver = first_set(o->container_driver_root, o->host_root, o->driver_root),
-		.driver_host = first_set(o->driver_root, o->host_root ? "/" : "", ""),
-		.plugins = o->plugins,
-		.registry = o->registry,
-		.cdi = o->cdi,
-		.run = o->run,
-		.boot_id = "/proc/sys/kernel/random/boot_id",
-	};
-	u->worker_path = o->worker_path && *o->worker_path ? mem_strdup(o->worker_path)
-							   : beside_self("tundra-worker");
+	node_options_roots(&o->node, &u->roots);
+	u->worker_path = command_program(NULL, o->node.worker_path, "tundra-worker");
 	worker_args_write(&u->roots, u->worker_args);
 	u->loop = loop_new();
 	u->exec = worker_exec_new(u->worker_path, u->worker_args);
@@ -192,7 +118,7 @@ static void stop_gpus(struct unprepare *u)
 /* No driver in the kernel: nobody can have a GPU open. */
 static bool kernel_has_driver(const struct unprepare *u)
 {
-	char *path = mem_printf("%s/devices", u->o->proc_root);
+	char *path = mem_printf("%s/devices", u->o->node.proc_root);
 	struct buf text;
 	bool has;
 
@@ -402,7 +328,7 @@ static int unprepare_chosen(struct unprepare *u, struct err *e)
 
 static int open_ledger(struct unprepare *u, struct err *e)
 {
-	int r = offline_check_stopped(u->folder, u->o->registry, e);
+	int r = offline_check_stopped(u->folder, u->o->node.registry, e);
 
 	if (!r)
 		r = offline_boot_id(u->boot_id, sizeof(u->boot_id), e);
@@ -414,10 +340,11 @@ static int open_ledger(struct unprepare *u, struct err *e)
 static int unprepare(struct unprepare *u, struct err *e)
 {
 	const struct options *o = u->o;
-	const struct cdi_conf cdi = { .root = o->cdi, .driver = OFFLINE_DRIVER, .hook = "" };
-	const struct uninstall_conf rest = {
-		.folder = u->folder, .registry = o->registry, .cdi = o->cdi, .run = o->run
-	};
+	const struct cdi_conf cdi = { .root = o->node.cdi_root, .driver = DRIVER_NAME, .hook = "" };
+	const struct uninstall_conf rest = { .folder = u->folder,
+					     .registry = o->node.registry,
+					     .cdi = o->node.cdi_root,
+					     .run = o->node.run_folder };
 	int r = open_ledger(u, e);
 
 	if (!r && !u->ledger && o->claim)
@@ -426,7 +353,7 @@ static int unprepare(struct unprepare *u, struct err *e)
 		u->cdi = cdi_new(&cdi);
 		start_gpus(u);
 		if (!o->force)
-			r = offline_check_cdi(u->ledger, o->cdi, u->boot_id, e);
+			r = offline_check_cdi(u->ledger, o->node.cdi_root, u->boot_id, e);
 		if (!r && !o->force)
 			r = check_unused(u, e);
 		if (!r)
@@ -439,13 +366,19 @@ static int unprepare(struct unprepare *u, struct err *e)
 	return r;
 }
 
-static int run(const struct options *o, struct err *e)
+static int run(const void *options, struct err *e)
 {
-	struct unprepare u = { .o = o, .folder = offline_folder(o->plugins) };
+	const struct options *o = options;
+	struct unprepare u = { .o = o };
 	int r;
 
+	if (o->all == (o->claim && *o->claim)) {
+		err_set(e, -EINVAL, "give either --all or --claim UID");
+		return EXIT_USAGE;
+	}
 	signal(SIGPIPE, SIG_IGN); /* a worker that dies is an error of one write */
 	log_init(LOG_ERROR, false, NULL);
+	u.folder = offline_folder(o->node.plugins);
 	u.ledger_path = mem_printf("%s/ledger", u.folder);
 	r = unprepare(&u, e);
 	stop_gpus(&u);
@@ -453,34 +386,24 @@ static int run(const struct options *o, struct err *e)
 	ledger_file_free(&u.ledger);
 	mem_free(u.folder);
 	mem_free(u.ledger_path);
-	return r;
+	return r < 0;
 }
 
-static const struct offline_command command = {
-	.usage = "unprepare --all | --claim UID [FLAGS]",
+static const struct command_spec command = {
+	.name = "unprepare",
+	.usage = "--all | --claim UID [FLAGS]",
 	.about = "Gives back what prepared claims still hold on a node where tundra does "
 		 "not run any more: devices, CDI\nspecs, records; with --all also our hook "
 		 "and folder. Pods that use them lose them.",
-	.table = table,
-	.n = ARRAY_LEN(table),
-	.help = offsetof(struct options, help),
+	.own = own,
+	.own_n = ARRAY_LEN(own),
+	.node_flags = node_flags,
+	.run = run,
 };
 
 int cmd_unprepare(int argc, char **argv)
 {
 	struct options o = { 0 };
-	struct err e = { 0 };
-	int code;
 
-	if (offline_options(&command, argc, argv, &o, &code))
-		return code;
-	if (o.all == (o.claim && *o.claim)) {
-		fprintf(stderr, "tundra unprepare: give either --all or --claim UID\n");
-		code = EXIT_USAGE;
-	} else if (run(&o, &e) < 0) {
-		fprintf(stderr, "tundra unprepare: %s\n", err_text(&e));
-		code = 1;
-	}
-	conf_done(table, ARRAY_LEN(table), &o);
-	return code;
+	return command_run(&command, argc, argv, &o);
 }

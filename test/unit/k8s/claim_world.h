@@ -130,5 +130,3 @@ static inline void expect_nothing_left(struct fixture *f)
 		assert_null(claims_holder(f->c.claims, identity));
 	}
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -557,6 +557,8 @@ static void shutting_down_while_fetching(void **state)
 	assert_true(lab_until_true(f->lab, &idle, SOON_MS));
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {

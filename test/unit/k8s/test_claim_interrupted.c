@@ -436,6 +436,8 @@ static void the_disk_worker_dies(void **state)
 	}
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {

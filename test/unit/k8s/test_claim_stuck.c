@@ -94,15 +94,15 @@ static void a_device_that_does_not_answer(void **state)
 	expect_nothing_left(f);
 }
 
-#define TWO(f) cmocka_unit_test_setup_teardown(f, two_claims, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, two_claims, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TWO(prepare_on_a_disk_that_stays_broken),
-		TWO(the_wall_clock_jumps_meanwhile),
-		TWO(unprepare_on_a_disk_that_stays_broken),
-		TWO(a_device_that_does_not_answer),
+		TEST(prepare_on_a_disk_that_stays_broken),
+		TEST(the_wall_clock_jumps_meanwhile),
+		TEST(unprepare_on_a_disk_that_stays_broken),
+		TEST(a_device_that_does_not_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

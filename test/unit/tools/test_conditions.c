@@ -14,7 +14,7 @@ enum { LONG_MS = 3600000 };
 struct world {
 	struct condition_facts facts;
 	struct condition_device devices[20];
-	struct condition_worker worker;
+	struct inventory_worker worker;
 	struct worker_stats stats;
 	struct claim_info claims[40];
 	struct publisher_stats publisher;
@@ -28,7 +28,7 @@ static struct world *healthy(struct world *w)
 			     .loop = { .turns = 5000, .slow_turns = 50 } };
 	w->devices[0] = (struct condition_device){ "gpu-0", "0000:1b:00.0", "", "uid-1", true };
 	w->devices[1] = (struct condition_device){ "gpu-1", "0000:43:00.0", "", NULL, true };
-	w->worker = (struct condition_worker){ "nvml", &w->stats };
+	w->worker = (struct inventory_worker){ "nvml", &w->stats };
 	w->facts = (struct condition_facts){
 		.driver = "gpu.nvidia.com",
 		.up_ms = LONG_MS,
