@@ -714,7 +714,7 @@ const struct worker_stats *worker_stats(struct worker *w)
 	return &w->stats;
 }
 
-bool worker_stuck(const struct worker *w, uint64_t start)
+bool worker_start_stuck(const struct worker *w, uint64_t start)
 {
 	list_for_each (n, &w->abandoned)
 		if (list_entry(n, struct proc, node)->start == start)

@@ -82,7 +82,7 @@ void worker_renew(struct worker *w);
  * Whether the process that was the `start`-th (worker_stats.starts while it was there) is abandoned
  * and has not ended yet.
  */
-bool worker_stuck(const struct worker *w, uint64_t start);
+bool worker_start_stuck(const struct worker *w, uint64_t start);
 /* What the worker tells unasked (id 0), e.g. events. More than 1000 in a second end it. */
 void worker_on_notice(struct worker *w, void (*fn)(void *arg, uint16_t method, struct sv body),
 		      void *arg);

@@ -284,7 +284,7 @@ static void scan_fence(struct scan *s)
 	for (i = 0; i < s->result.gpus_n; i++) {
 		struct scan_gpu *g = &s->result.gpus[i];
 
-		if (!g->worker || !worker_stuck(s->worker, g->worker))
+		if (!g->worker || !worker_start_stuck(s->worker, g->worker))
 			continue;
 		g->asked = g->hung = g->spared = true;
 		g->strikes = SCAN_STRIKES_MAX;

@@ -29,7 +29,7 @@ struct scan_gpu {
 	bool hung;	  /* asked and the worker did not live to tell */
 	bool spared;	  /* hung before, given up and not asked in this round */
 	unsigned strikes; /* rounds in a row that hung on it */
-	uint64_t worker;  /* the process that the last strike cost: see worker_stuck() */
+	uint64_t worker;  /* the process that the last strike cost: see worker_start_stuck() */
 	unsigned tries;
 	uint32_t state; /* enum gpu_query_state */
 	char text[GPU_MSG_REASON_MAX + 1];
