@@ -6,6 +6,10 @@ set -euo pipefail
 
 SIM=$1
 STEPS=3,8
+# A run that aborts leaves its folder.
+TMPDIR=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/tundra-failing.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 
 die() {
   echo "failing.sh: $*" >&2
