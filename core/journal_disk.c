@@ -134,6 +134,16 @@ static void put_facts(const struct journal_disk *d, uint64_t seq, struct buf *b)
 	journal_put_commit(b, seq, 2);
 }
 
+/* The folder's own name: it may have been made anew. */
+static int sync_above(const struct journal_disk *d)
+{
+	char *above = mem_printf("%s/..", d->folder);
+	int r = fsx_sync_dir(above);
+
+	mem_free(above);
+	return r;
+}
+
 /* Lets a finished side file take the place of <path>. */
 static int publish(struct journal_disk *d, struct journal_side *s)
 {
@@ -382,12 +392,8 @@ static int compare(struct journal_disk *d, uint64_t seq)
  */
 static int sync_names(struct journal_disk *d)
 {
-	char *above = mem_printf("%s/..", d->folder);
-	int r = fsx_sync_dir(d->folder);
+	int r = fsx_sync_dir(d->folder) ?: sync_above(d);
 
-	if (!r)
-		r = fsx_sync_dir(above);
-	mem_free(above);
 	return r ? fail(d, r, "cannot sync the folder of", d->path) : 0;
 }
 
@@ -705,6 +711,9 @@ static int rewrite_end(struct journal_disk *d)
 		r = -EIO; /* what was just written reads back differently */
 	if (r)
 		return distrust(d, r, "cannot read back");
+	r = sync_above(d);
+	if (r)
+		return distrust(d, r, "cannot sync the folder of");
 	d->facts_known = true;
 	(void)make_room(d, 0, false);
 	return 0;

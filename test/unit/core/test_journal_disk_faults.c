@@ -173,6 +173,10 @@ static void failed_sync_needs_a_new_file(void **state)
 	assert_int_equal(put_one(f, "b", "1"), JOURNAL_UNTRUSTED);
 	assert_int_equal(ask(f, JOURNAL_M_RESERVE), JOURNAL_UNTRUSTED);
 	assert_int_equal(open_any(f), JOURNAL_UNTRUSTED);
+	faults_fail("fsync", 2, EIO); /* of the folder above, where ours may be new */
+	assert_int_equal(rewrite(f), JOURNAL_UNTRUSTED);
+	faults_off();
+	assert_int_equal(stat(path, &before), 0);
 	faults.on = true;
 	assert_int_equal(rewrite(f), 0);
 	assert_true(faults.syncs > 50); /* of its pieces: the last one has little left to do */
