@@ -67,6 +67,7 @@ struct fswatch {
 	fswatch_fn fn;
 	void *arg;
 	struct loop_timer retry;
+	bool refused; /* said so; not again with each try */
 	struct held held;
 	/* The component awaited in held.folder, in `path`; NULL: that is the folder itself. */
 	const char *next;
@@ -196,11 +197,15 @@ static void arm_again(void *arg)
 	struct fswatch *w = arg;
 	int r = arm(w);
 
-	if (r) {
-		log_warn("cannot watch a folder, trying again", LOG_S("path", w->path),
-			 LOG_S("why", strerror(-r)));
+	if (r && !w->refused)
+		log_warn("cannot watch a folder, looking at it again and again",
+			 LOG_S("path", w->path), LOG_S("why", strerror(-r)),
+			 LOG_I("every_ms", RETRY_MS));
+	else if (!r && w->refused)
+		log_info("folder is watched again", LOG_S("path", w->path));
+	w->refused = r;
+	if (r)
 		loop_timer_set(&w->retry, RETRY_MS);
-	}
 	w->fn(w->arg, NULL);
 }
 

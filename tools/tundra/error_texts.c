@@ -59,6 +59,14 @@ const struct error_text error_texts[] = {
 	{ "the driver's library did not answer for it within %.1f s", NODE,
 	  "one GPU hangs the library; it is left out, the others are served",
 	  "reset that GPU; it is asked again by itself" },
+	{ "the process that asked it is stuck in the kernel", NODE,
+	  "the driver hangs over one GPU and not even SIGKILL ends who asked; it is left out and "
+	  "not "
+	  "asked before that process has ended, the others are served",
+	  "reset that GPU or reboot the node" },
+	{ "%llu processes that asked the driver are stuck in the kernel", NODE,
+	  "the driver hangs and not even SIGKILL ends who asked; no GPU can be asked any more",
+	  "reboot the node" },
 	{ "the driver was unloaded from the kernel", NODE, "an administrator unloaded the module",
 	  "load it again; tundra notices" },
 	{ "MIG mode is on and only full GPUs are served", NODE,

@@ -50,11 +50,13 @@ int inotify_add_watch(int fd, const char *path, uint32_t mask)
 	return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
 }
 
+static unsigned warnings;
+
 static void swallow(void *arg, enum log_level level, struct sv line)
 {
 	(void)arg;
-	(void)level;
 	(void)line;
+	warnings += level == LOG_WARN;
 }
 
 static int setup(void **state)
@@ -340,6 +342,31 @@ static void limit_of_the_kernel_is_waited_out_later(void **state)
 	told(f, "x ");
 }
 
+/* A node whose limit stays reached: the owner looks every 2 s, the log is told once. */
+static void limit_that_stays_is_said_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t until = loop_now_ms(f->loop) + 600 * 1000;
+
+	make_dir(f, "d");
+	watch(f, "d");
+	refuse_watch = 1000;
+	warnings = 0;
+	assert_int_equal(rmdir(at(f, "d")), 0);
+	while (loop_now_ms(f->loop) < until)
+		loop_turn(f->loop, -1);
+	assert_int_equal(warnings, 1);
+	assert_true(buf_len(&f->told) > 2 * 250);
+	refuse_watch = 0;
+	make_dir(f, "d");
+	loop_turn(f->loop, 3000);
+	loop_turn(f->loop, 3000);
+	buf_clear(&f->told);
+	make(f, "d/x");
+	told(f, "x ");
+	assert_int_equal(warnings, 1);
+}
+
 /* ---- several watches share their descriptors ---- */
 
 struct second {
@@ -497,6 +524,7 @@ int main(void)
 		T(other_entries_are_not_told),
 		T(limit_of_the_kernel_is_an_error_at_first),
 		T(limit_of_the_kernel_is_waited_out_later),
+		T(limit_that_stays_is_said_once),
 		T(many_take_two_instances),
 		T(same_folder_twice),
 		T(folder_and_parent),
