@@ -28,7 +28,7 @@ const struct nvidia_attribute nvidia_attributes[] = {
 	{ OWN, "memory", GPU_INT, true, false, "all of the GPU's memory", "not told" },
 	{ EXTRA, "nvlinkIsland", GPU_STRING, false, true,
 	  "equal for GPUs that reach each other over NVLink: nvswitch, else the lowest PCI address "
-	  "among them",
+	  "among them, lost ones included",
 	  "not linked" },
 	{ EXTRA, "pcieSwitch", GPU_STRING, false, true,
 	  "upstream port of the innermost PCIe switch above the GPU",
