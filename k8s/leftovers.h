@@ -22,8 +22,9 @@ struct leftovers_place {
 	const char *own; /* a socket's path that is not looked at: whoever dials it wakes us */
 };
 
-/* Together longer than the 60 s that a pod is given to end before it is killed. */
-enum { LEFTOVERS_MS = 30000, LEFTOVERS_LOOKS = 4 };
+/* Longer than the 60 s that a pod is given to end before it is killed; a temporary file takes two.
+ */
+enum { LEFTOVERS_MS = 62000, LEFTOVERS_LOOKS = 3 };
 
 struct leftovers *leftovers_new(struct loop *l, const struct leftovers_place *places, size_t n);
 void leftovers_free(struct leftovers **l);

@@ -131,7 +131,7 @@ for step in "${STEPS[@]}"; do
   [ "$step" = released ] || [ "$step" = taken ] || early+=("$old_uid")
 done
 
-# The kubelet dials what is there every 5 s. What an instance left that died late goes within 70 s of the hand-over.
+# The kubelet dials what is there every 5 s. What an instance left that died late goes a minute after the hand-over.
 same "sockets of those that died at the first steps" "" "$(for uid in "${early[@]}"; do on_node find /var/lib/kubelet/plugins_registry "$FOLDER" -name "*$uid*"; done)"
 kill -0 "$watcher" || fail "the watch of the slices ended: $(cat "$WORK/watch.err")"
 same "what the slices' watch saw" "ADDED $GPU_COUNT" "$(jq -r '"\(.type) \(.object.spec.devices | length)"' "$WORK/watch")"

@@ -89,15 +89,20 @@ static void is_over(void *arg)
 	*(bool *)arg = true;
 }
 
-static void a_while_passes(struct world *w)
+static void pass(struct world *w, uint64_t ms)
 {
 	struct loop_timer t;
 	bool over = false;
 
 	loop_timer_init(&t, w->loop, is_over, &over);
-	loop_timer_set(&t, LEFTOVERS_MS);
+	loop_timer_set(&t, ms);
 	while (!over)
-		(void)loop_turn(w->loop, LEFTOVERS_MS);
+		(void)loop_turn(w->loop, (int64_t)ms);
+}
+
+static void a_while_passes(struct world *w)
+{
+	pass(w, LEFTOVERS_MS);
 }
 
 static void what_nobody_has_goes(void **state)
@@ -180,12 +185,13 @@ static void who_is_slow_to_end_is_seen(void **state)
 	struct sock_listener slow = listens(w, "dra-1.sock");
 
 	leftovers_begin(w->leftovers);
-	a_while_passes(w);
-	a_while_passes(w);
+	pass(w, 60000);
 	dies(&slow);
 	put(w, TEMP);
 	a_while_passes(w);
 	assert_false(there(w, "dra-1.sock"));
+	a_while_passes(w);
+	assert_false(there(w, TEMP));
 	for (int i = 0; i < LEFTOVERS_LOOKS; i++)
 		a_while_passes(w);
 	put(w, TEMP); /* and that was all */
