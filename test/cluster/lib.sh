@@ -195,6 +195,11 @@ driver_pid() {
 driver_restarts() { kd get pods -l tundra-component=kubelet-plugin -o json | jq '[.items[].status.containerStatuses[]?.restartCount] | add // 0'; }
 driver_status() { exec_in tundra "$(driver_pod)" gpus tundra status -o json; }
 driver_log() { kd logs "$(driver_pod)" -c gpus "$@"; }
+# log_says POD TEXT [KUBECTL FLAG...]. No pipe: a grep that has found something ends, and with it, in failure, whoever still writes.
+log_says() {
+  local text
+  text=$(kd logs "$1" -c gpus "${@:3}" 2>/dev/null) && [[ $text == *"$2"* ]]
+}
 
 # The DaemonSet stays, its pod goes; and back. Whoever calls driver_away sets a trap for driver_back: left away by a failure, the driver
 # would be missing in every test that follows.

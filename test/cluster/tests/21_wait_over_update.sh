@@ -15,7 +15,7 @@ waits() { [ -n "$(events_of second Waiting)" ]; }
 eventually 30 "the driver says what the prepare waits for" waits
 old=$(driver_pod)
 kd rollout restart "daemonset/$DAEMONSET" >&2
-relays() { kd logs "$old" -c gpus 2>/dev/null | grep -q "calls that wait are asked of the instance that took over"; }
+relays() { log_says "$old" "calls that wait are asked of the instance that took over"; }
 eventually 30 "the old instance asks the new one" relays
 same "phase of the pod that waits" Pending "$(phase next)"
 delete_pods holder

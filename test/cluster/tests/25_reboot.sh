@@ -18,7 +18,7 @@ again_soon() { again || { nudge a && sleep 3 && again; }; }
 eventually 120 "the pod's container runs again" again_soon
 say "the pod runs $((SECONDS - cut)) s after the power was cut"
 # By itself: a container that restarts is started without a call to the driver.
-driver_log | grep -qF 'CDI spec rebuilt' || fail "the driver left the CDI spec to the kubelet's next call"
+log_says "$(driver_pod)" 'CDI spec rebuilt' || fail "the driver left the CDI spec to the kubelet's next call"
 sees_its_gpus a main c
 same "GPU after the reboot" "$minor" "$(nodes_inside a)"
 pod b claim=c

@@ -76,7 +76,7 @@ expect_restarts 1
 kill -KILL "${pid_of[spawner]}"
 restarted() { [ "$(driver_restarts)" -gt "$restarts" ] && driver_publishes; }
 eventually 60 "the container is started anew" restarted
-driver_log --previous | grep -q "the process that starts workers ended" || fail "the log does not say why"
+log_says "$(driver_pod)" "the process that starts workers ended" --previous || fail "the log does not say why"
 last=$(kd get pod "$(driver_pod)" -o jsonpath='{.status.containerStatuses[0].lastState.terminated.exitCode}')
 same "exit code without the spawner" 1 "$last"
 check_all "after the restart"
