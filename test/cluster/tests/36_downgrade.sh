@@ -24,13 +24,13 @@ build_next() {
   # Times of files are kept, so that a second build has little to do; what has gone from the tree is of no account.
   git -C "$TOP" ls-files -z --cached --others --exclude-standard -- '*.c' '*.h' '*.proto' '*.cmake' '*CMakeLists.txt' CMakePresets.json tools |
     tar -C "$TOP" --null --ignore-failed-read -T - -cf - | tar -C "$NEXT" -xf -
-  change CMakeLists.txt 'project(tundra VERSION 0.1.0' 'project(tundra VERSION 0.2.0'
-  change core/journal_format.c 'FORMAT_MINOR = 0' 'FORMAT_MINOR = 1'
+  change CMakeLists.txt 'project(tundra VERSION 0.1.0' 'project(tundra VERSION 0.2.0' || return
+  change core/journal_format.c 'FORMAT_MINOR = 0' 'FORMAT_MINOR = 1' || return
   change core/journal.c $'\tadd(j, JOURNAL_PUT, key, body, fn, arg);' \
-    $'\tadd(j, (enum journal_kind)9, SV("next"), SV("'"$KIND"$'"), NULL, NULL);\n\tadd(j, JOURNAL_PUT, key, body, fn, arg);'
+    $'\tadd(j, (enum journal_kind)9, SV("next"), SV("'"$KIND"$'"), NULL, NULL);\n\tadd(j, JOURNAL_PUT, key, body, fn, arg);' || return
   # Only where it is made: a record that an older version has emptied would show.
-  change k8s/ledger.c $'\tif (!c->unknown || out->full)\n\t\treturn;\n' \
-    $'\tif (out->full)\n\t\treturn;\n\tif (!c->unknown) {\n\t\tout->end--;\n\t\tbuf_puts(out, ",\\"next\\":{\\"madeBy\\":\\"0.2.0\\"}}");\n\t\treturn;\n\t}\n'
+  change k8s/ledger_record.c $'\tif (!c->unknown || out->full)\n\t\treturn;\n' \
+    $'\tif (out->full)\n\t\treturn;\n\tif (!c->unknown) {\n\t\tout->end--;\n\t\tbuf_puts(out, ",\\"next\\":{\\"madeBy\\":\\"0.2.0\\"}}");\n\t\treturn;\n\t}\n' || return
   cd "$NEXT" || return
   [ -f build/release/build.ninja ] || cmake --preset release
   cmake --build --preset release --target tundra tundra-worker tundra-cdi-hook
