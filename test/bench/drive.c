@@ -561,10 +561,11 @@ static void shrink(struct drive *d)
 /* ---- a compaction of the ledger ---- */
 
 enum {
-	FILL = 500,		/* pairs of a volley that brings one nearer */
-	FILLS_MAX = 200,	/* volleys until there must have been one */
-	NEAR_PERCENT = 95,	/* of the size at which it comes: from here on one at a time */
-	COMPACTION_MAX = 20000, /* pairs one at a time until it must have come */
+	FILL = 200,		  /* pairs of a volley that brings one nearer */
+	FILL_BYTES = FILL * 1000, /* more than it adds: budget of a prepare's record */
+	FILLS_MAX = 500,	  /* volleys until there must have been one */
+	NEAR_PERCENT = 95,	  /* of the size at which it comes: from here on one at a time */
+	COMPACTION_MAX = 20000,	  /* pairs one at a time until it must have come */
 };
 
 /* The ledger file, as calls come and go. */
@@ -644,7 +645,7 @@ static int compaction(struct drive *d, struct err *e)
 	int r = disk_init(&disk, d->b->o->plugins, d->append, e);
 
 	progress("a compaction comes at %.1f MB", (double)due / 1e6);
-	while (look(d).size * 100 < due * NEAR_PERCENT)
+	while ((look(d).size + FILL_BYTES) * 100 < due * NEAR_PERCENT)
 		fill_once(d);
 	for (size_t i = 0; !r && !over && i < COMPACTION_MAX; i++)
 		r = pair_beside(d, &d->live[i % FILL], &disk, &b, &over, e);
