@@ -28,11 +28,13 @@ slice=$(slices | jq -r '.items[0].metadata.uid')
 kc delete resourceslices --field-selector spec.driver=gpu.nvidia.com >&2
 published_anew() { [ "$(slice_devices)" = "$GPU_COUNT" ] && [ "$(slices | jq -r '.items[0].metadata.uid')" != "$slice" ]; }
 eventually 30 "the slice that was deleted after the return is published anew" published_anew
-# The watches of the kubelet and of the controllers wait up to a minute by now; who starts asks at once.
+# The watches of the kubelet, the scheduler and the controllers wait up to a minute by now; who starts asks at once.
 kubelet_stop
 kubelet_start
-"$CLUSTER" stop kcm
-"$CLUSTER" start kcm
+for name in scheduler kcm; do
+  "$CLUSTER" stop "$name"
+  "$CLUSTER" start "$name"
+done
 running_soon 90 next "${pods[@]}"
 for p in next "${pods[@]}"; do sees_its_gpus "$p"; done
 failed=$(driver_log --since=5m | grep -F "claim operation failed" || true)
