@@ -189,30 +189,38 @@ static void a_new_file_is_made_in_several_turns(void **state)
 	assert_int_equal(turns_of_a_new_file(504), turns_of_a_new_file(498) + 1);
 }
 
-/*
- * The next instance unprepares what it likes from the moment that it has the ledger: a spec that is
- * written behind that by the one before stays for ever.
- */
-static void who_has_no_ledger_repairs_nothing(void **state)
+enum { CLAIMS = 100 };
+
+/* All are in the ledger, and none has a spec. */
+static void start_with_many(struct lab_claims *c, struct lab *lab)
 {
-	enum { CLAIMS = 100 };
 	static char texts[CLAIMS][8];
 	const char *names[CLAIMS];
-	struct lab *lab = lab_new(1, 1);
-	struct lab_claims c;
-	char *handover _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER "/ledger.handover");
 	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
-	size_t then;
 
-	(void)state;
 	for (size_t i = 0; i < CLAIMS; i++) {
 		snprintf(texts[i], sizeof(texts[i]), "c%zu", i);
 		names[i] = texts[i];
 	}
 	assert_true(fsx_mkdirs(folder, 0755) >= 0);
 	records_of_one_gpu(lab, names, CLAIMS, true);
-	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
-	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	lab_claims_start(c, lab, lab_disk_new(lab), "one");
+	assert_true(lab_until(lab, ledger_is_open, c, SOON_MS));
+}
+
+/*
+ * The next instance unprepares what it likes from the moment that it has the ledger: a spec that is
+ * written behind that by the one before stays for ever.
+ */
+static void who_has_no_ledger_repairs_nothing(void **state)
+{
+	struct lab *lab = lab_new(1, 1);
+	struct lab_claims c;
+	char *handover _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER "/ledger.handover");
+	size_t then;
+
+	(void)state;
+	start_with_many(&c, lab);
 	assert_int_equal(fsx_replace(handover, SV("two\n"), 0600, 0), 0);
 	for (int i = 0; i < 100 && ledger_is_open(&c); i++)
 		lab_turns(lab, 1);
@@ -228,23 +236,13 @@ static void who_has_no_ledger_repairs_nothing(void **state)
 /* Ten thousand of them must not stop the loop: the callers of that time wait for a few. */
 static void specs_are_made_anew_a_few_at_a_time(void **state)
 {
-	enum { CLAIMS = 100, AT_ONCE = 8 };
-	static char texts[CLAIMS][8];
-	const char *names[CLAIMS];
+	enum { AT_ONCE = 8 };
 	struct lab *lab = lab_new(1, 1);
 	struct lab_claims c;
-	char *folder _mem_free_ = lab_path(lab, "plugins/" LAB_DRIVER);
 	size_t before = 0, now;
 
 	(void)state;
-	for (size_t i = 0; i < CLAIMS; i++) {
-		snprintf(texts[i], sizeof(texts[i]), "c%zu", i);
-		names[i] = texts[i];
-	}
-	assert_true(fsx_mkdirs(folder, 0755) >= 0);
-	records_of_one_gpu(lab, names, CLAIMS, true);
-	lab_claims_start(&c, lab, lab_disk_new(lab), "one");
-	assert_true(lab_until(lab, ledger_is_open, &c, SOON_MS));
+	start_with_many(&c, lab);
 	for (int i = 0; i < CLAIMS && before < CLAIMS; i++) {
 		lab_turns(lab, 1);
 		now = lab_cdi_count(lab);
